@@ -1,0 +1,138 @@
+"""Read the settings once: TOML file, then environment; the only reader of both."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from config.settings import Settings
+from dicom_node.core.errors import ConfigError
+
+PREFIX = "DICOM_NODE_"
+FILE_VARIABLE = "DICOM_NODE_CONFIG"
+_SCALAR_TABLES = ("node", "database", "receive", "study", "work", "models", "web")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """Settings and where they came from."""
+
+    settings: Settings
+    file: Path | None
+
+
+def load(file: Path | None, environment: Mapping[str, str] | None = None) -> Loaded:
+    """Read the settings.
+
+    Args:
+        file: what --config named; else DICOM_NODE_CONFIG, else node.toml in the
+            current folder, else the built-in defaults.
+        environment: instead of the process's.
+
+    Raises:
+        ConfigError: the file or a variable cannot be used; names every fault.
+    """
+    variables = os.environ if environment is None else environment
+    path = _choose(file, variables)
+    data = {} if path is None else _read(path)
+    base = (path.parent if path else Path.cwd()).resolve()
+    _merge(data, variables)
+    try:
+        settings = Settings.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path)) from None
+    return Loaded(settings=_absolute(settings, base), file=path)
+
+
+def _choose(file: Path | None, variables: Mapping[str, str]) -> Path | None:
+    if file is not None:
+        return file
+    if named := variables.get(FILE_VARIABLE):
+        return Path(named)
+    default = Path("node.toml")
+    return default if default.exists() else None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(
+            f"there is no configuration file {path}: name another with --config"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} cannot be read ({type(error).__name__}): "
+            "it must be a UTF-8 text file that this user may read"
+        ) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+
+
+def _merge(data: dict[str, Any], variables: Mapping[str, str]) -> None:
+    """Put DICOM_NODE_<TABLE>__<KEY> over the file's scalar keys."""
+    faults = []
+    for name, value in sorted(variables.items()):
+        if not name.startswith(PREFIX) or "__" not in name:
+            continue
+        table, _, key = name[len(PREFIX) :].lower().partition("__")
+        field = Settings.model_fields.get(table)
+        model = field.annotation if field else None
+        if (
+            table not in _SCALAR_TABLES
+            or not isinstance(model, type)
+            or not issubclass(model, BaseModel)
+            or key not in model.model_fields
+        ):
+            faults.append(f"environment variable {name} names no setting")
+            continue
+        section = data.setdefault(table, {})
+        if isinstance(section, dict):
+            section[key] = value
+    if faults:
+        raise ConfigError("; ".join(faults))
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    where = f"{path}: " if path else ""
+    faults = []
+    for item in error.errors(include_input=False, include_url=False):
+        name = ".".join(str(part) for part in item["loc"])
+        text = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            text = "no such setting"
+        faults.append(f"{name}: {text}" if name else text)
+    return where + "; ".join(faults)
+
+
+def _absolute(settings: Settings, base: Path) -> Settings:
+    """Count relative paths from the configuration file's folder."""
+    node = settings.node.model_copy(
+        update={"data_dir": base / settings.node.data_dir.expanduser()}
+    )
+    folder = settings.models.folder
+    models = settings.models.model_copy(
+        update={"folder": base / folder.expanduser() if folder else None}
+    )
+    destinations = tuple(
+        item.model_copy(update={"folder": base / item.folder.expanduser()})
+        if item.folder
+        else item
+        for item in settings.destinations
+    )
+    url = settings.database.url or f"sqlite:///{node.data_dir / 'node.db'}"
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(prefix + "/"):
+        url = prefix + str(base / url.removeprefix(prefix))
+    return settings.model_copy(
+        update={
+            "node": node,
+            "models": models,
+            "destinations": destinations,
+            "database": settings.database.model_copy(update={"url": url}),
+        }
+    )

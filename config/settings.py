@@ -1,0 +1,227 @@
+"""Every setting of the node: frozen, checked, unknown keys refused."""
+
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+AETitle = Annotated[
+    str,
+    Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$"),
+]
+Port = Annotated[int, Field(ge=1, le=65535)]
+TextList = tuple[str, ...]
+SRClass = Literal["comprehensive3d", "comprehensive", "enhanced"]
+
+
+class Table(BaseModel):
+    """A table of the configuration file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class NodeTable(Table):
+    """Who the node is and where it listens and keeps its files."""
+
+    ae_title: AETitle = "AINODE"
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 11112
+    data_dir: Path = Path("data")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class DatabaseTable(Table):
+    """Where the database is: SQLite or PostgreSQL, as a SQLAlchemy URL."""
+
+    url: str = ""  # "" means sqlite:///<data_dir>/node.db
+
+
+class ReceiveTable(Table):
+    """Limits of the C-STORE SCP."""
+
+    max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
+    max_associations_per_peer: Annotated[int, Field(ge=1, le=1000)] = 32
+    max_pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
+    max_instance_bytes: Annotated[int, Field(ge=1 << 16)] = 4 << 30
+    max_inflated_bytes: Annotated[int, Field(ge=1 << 16)] = 2 << 30
+    max_sequence_depth: Annotated[int, Field(ge=4, le=200)] = 32
+    min_free_bytes: Annotated[int, Field(ge=0)] = 1 << 30
+    acse_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
+    dimse_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+    network_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class StudyTable(Table):
+    """When a study is complete."""
+
+    quiet_seconds: Annotated[float, Field(gt=0)] = 10.0
+    limit_seconds: Annotated[float, Field(gt=0)] = 3600.0
+
+
+class WorkTable(Table):
+    """How jobs and deliveries are worked on."""
+
+    poll_seconds: Annotated[float, Field(gt=0)] = 0.25
+    job_attempts: Annotated[int, Field(ge=1)] = 3
+    lease_seconds: Annotated[float, Field(ge=1)] = 60.0
+    retry_first_seconds: Annotated[float, Field(gt=0)] = 5.0
+    retry_longest_seconds: Annotated[float, Field(gt=0)] = 900.0
+    give_up_after_hours: Annotated[float, Field(gt=0)] = 72.0
+    drain_seconds: Annotated[float, Field(gt=0)] = 30.0
+
+
+class ModelsTable(Table):
+    """Where further bundles lie and what they run on."""
+
+    folder: Path | None = None
+    device: str = "auto"  # auto, cpu, cuda, cuda:1
+    threads: Annotated[int, Field(ge=0)] = 0  # 0: torch decides
+
+
+class WebTable(Table):
+    """The HTTP page; 0 is off."""
+
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+
+
+class PeerTable(Table):
+    """Who may call. An entry without host accepts the AE title from anywhere."""
+
+    ae_title: AETitle
+    host: str = ""
+
+
+class DestinationTable(Table):
+    """Where reports go."""
+
+    name: Annotated[str, Field(min_length=1, max_length=64)]
+    kind: Literal["dicom", "folder"] = "dicom"
+    ae_title: str = ""
+    host: str = ""
+    port: Annotated[int, Field(ge=0, le=65535)] = 0
+    folder: Path | None = None
+    sr_classes: tuple[SRClass, ...] = ("comprehensive3d", "comprehensive", "enhanced")
+    send_not_evaluated: bool = False
+    timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+    @field_validator("sr_classes")
+    @classmethod
+    def _one_class(cls, value: tuple[SRClass, ...]) -> tuple[SRClass, ...]:
+        if not value or len(set(value)) != len(value):
+            raise ValueError("name each SR class once, at least one")
+        return value
+
+    @model_validator(mode="after")
+    def _address(self) -> "DestinationTable":
+        if self.kind == "dicom" and not (self.ae_title and self.host and self.port):
+            raise ValueError("kind 'dicom' needs ae_title, host and port")
+        if len(self.ae_title) > 16 or "\\" in self.ae_title:
+            raise ValueError("ae_title takes 1 to 16 characters without backslash")
+        if self.kind == "folder" and self.folder is None:
+            raise ValueError("kind 'folder' needs folder")
+        return self
+
+
+class WhenTable(Table):
+    """Conditions of a route; all must hold, an empty table matches every study.
+
+    A list holds when one of its values is there. Text compares without regard to
+    case; description takes globs.
+    """
+
+    modality: TextList = ()
+    sop_class: TextList = ()
+    body_part: TextList = ()
+    view: TextList = ()
+    calling_ae_title: TextList = ()
+    description: TextList = ()
+    min_age_years: float | None = None
+    max_age_years: float | None = None
+    min_images: Annotated[int, Field(ge=0)] | None = None
+    max_images: Annotated[int, Field(ge=0)] | None = None
+
+    @field_validator(
+        "modality",
+        "sop_class",
+        "body_part",
+        "view",
+        "calling_ae_title",
+        "description",
+        mode="before",
+    )
+    @classmethod
+    def _text_or_list(cls, value: object) -> object:
+        return (value,) if isinstance(value, str) else value
+
+
+class RouteTable(Table):
+    """Which studies go to which model and where the report goes."""
+
+    name: Annotated[str, Field(min_length=1, max_length=128)]
+    model: Annotated[str, Field(min_length=1, max_length=128)]
+    destinations: TextList = ()
+    when: WhenTable = WhenTable()
+
+
+class Settings(Table):
+    """The whole configuration."""
+
+    node: NodeTable = NodeTable()
+    database: DatabaseTable = DatabaseTable()
+    receive: ReceiveTable = ReceiveTable()
+    study: StudyTable = StudyTable()
+    work: WorkTable = WorkTable()
+    models: ModelsTable = ModelsTable()
+    web: WebTable = WebTable()
+    peers: tuple[PeerTable, ...] = ()
+    destinations: tuple[DestinationTable, ...] = ()
+    routes: tuple[RouteTable, ...] = ()
+
+    @property
+    def loopback_only(self) -> bool:
+        """Whether the node listens on loopback alone."""
+        if self.node.host == "localhost":
+            return True
+        try:
+            return ip_address(self.node.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def instances_dir(self) -> Path:
+        """Where received instances lie."""
+        return self.node.data_dir / "instances"
+
+    @property
+    def reports_dir(self) -> Path:
+        """Where written reports lie."""
+        return self.node.data_dir / "reports"
+
+    @model_validator(mode="after")
+    def _agree(self) -> "Settings":
+        faults: list[str] = []
+        for kind, names in (
+            ("destination", [item.name for item in self.destinations]),
+            ("route", [item.name for item in self.routes]),
+        ):
+            faults += [
+                f"{kind} name '{name}' is used twice: names must differ"
+                for name in sorted({name for name in names if names.count(name) > 1})
+            ]
+        known = {item.name for item in self.destinations}
+        faults += [
+            f"route '{route.name}' names destination '{name}', which no "
+            "[[destinations]] table has"
+            for route in self.routes
+            for name in route.destinations
+            if name not in known
+        ]
+        if not self.loopback_only and not self.peers:
+            faults.append(
+                "node.host is not loopback and there is no [[peers]] table: "
+                "say who may call, or listen on 127.0.0.1"
+            )
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self

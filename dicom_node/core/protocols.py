@@ -1,0 +1,96 @@
+"""Seams: what the node asks of the parts that can be exchanged."""
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.types import (
+    InputFile,
+    Prediction,
+    Report,
+    ReportFile,
+    RoutingDecision,
+    Sent,
+    Study,
+)
+
+
+class InstanceStore(Protocol):
+    """Keeps files; what `put` returned is on stable storage."""
+
+    def put(self, content: bytes) -> str:
+        """Write, sync, rename; return the key."""
+
+    def path(self, key: str) -> Path:
+        """Return where the file with this key lies."""
+
+    def delete(self, key: str) -> None:
+        """Remove the file; nothing happens if it is gone."""
+
+
+class Router(Protocol):
+    """Decides which models look at a study."""
+
+    def route(self, study: Study) -> RoutingDecision:
+        """Return the routes that take the study and every rule's verdict."""
+
+
+class Executor(Protocol):
+    """Runs a model on the files of a study."""
+
+    def predict(self, model: str, files: Sequence[InputFile]) -> Prediction:
+        """Return the prediction; raise InferenceError when there can be none."""
+
+    def close(self) -> None:
+        """Release devices and processes."""
+
+
+class ReportBuilder(Protocol):
+    """Makes the structured reports of one prediction."""
+
+    def build(
+        self,
+        files: Sequence[InputFile],
+        prediction: Prediction,
+        *,
+        sop_class_uids: Sequence[str],
+        predecessors: Sequence[Report],
+    ) -> tuple[tuple[Report, bytes], ...]:
+        """Return a report and its file's bytes for each SOP class."""
+
+
+class Destination(Protocol):
+    """Takes reports."""
+
+    name: str
+    sop_class_uids: tuple[str, ...]
+    send_not_evaluated: bool
+
+    def send(
+        self,
+        reports: Sequence[ReportFile],
+        *,
+        chosen: SOPInstanceUID | None,
+        on_chosen: Callable[[SOPInstanceUID], None],
+    ) -> Sent:
+        """Send the best report the destination accepts, or the one chosen before.
+
+        `on_chosen` is called before the first byte of a report leaves.
+
+        Raises:
+            DeliveryError: not taken; `retryable` says whether to try again.
+        """
+
+    def check(self) -> None:
+        """Raise DeliveryError, with the remedy, unless the destination answers."""
+
+
+class RetryPolicy(Protocol):
+    """Says when to try again."""
+
+    def next_attempt(
+        self, *, attempt: int, queued_at: datetime, now: datetime
+    ) -> datetime | None:
+        """Return the earliest time of the next attempt, None to give up."""

@@ -1,0 +1,63 @@
+"""States of a study, of work and of an outcome, and the moves between them."""
+
+from enum import StrEnum
+from typing import Final
+
+
+class StudyState(StrEnum):
+    """Where a study stands."""
+
+    RECEIVING = "RECEIVING"  # instances arrive, or the quiet time is not over
+    ROUTED = "ROUTED"  # complete, at least one route took it
+    IGNORED = "IGNORED"  # complete, no route took it; the verdicts say why
+
+
+class WorkState(StrEnum):
+    """Where a job or a delivery stands."""
+
+    QUEUED = "QUEUED"  # waits for a worker and for its not_before
+    RUNNING = "RUNNING"  # a worker holds its lease
+    DONE = "DONE"  # settled: the result or the peer's status is recorded
+    FAILED = "FAILED"  # given up; `dicom-node retry` puts it back
+    CANCELLED = "CANCELLED"  # a newer revision replaced it before it ran
+
+
+class Outcome(StrEnum):
+    """What a job found out."""
+
+    PRESENT = "present"  # at least one finding is at or above its threshold
+    ABSENT = "absent"  # every finding is below its threshold
+    UNDETERMINED = "undetermined"  # scores without a decision
+    NOT_EVALUATED = "not_evaluated"  # outside the model's scope
+    FAILED = "failed"  # inside the scope, yet no image could be evaluated
+
+
+class Receipt(StrEnum):
+    """What receiving an instance changed (I4 of the reliability notes)."""
+
+    NEW = "new"  # first time: makes work
+    REPEAT = "repeat"  # same bytes: nothing to do
+    NEW_METADATA = "new_metadata"  # other bytes, same pixels: no new inference
+    CONFLICT = "conflict"  # other pixels or other study: kept beside, never used
+    OWN_RESULT = "own_result"  # a report of this node that came back
+
+
+STUDY_MOVES: Final[frozenset[tuple[StudyState, StudyState]]] = frozenset(
+    {
+        (StudyState.RECEIVING, StudyState.ROUTED),
+        (StudyState.RECEIVING, StudyState.IGNORED),
+        (StudyState.ROUTED, StudyState.RECEIVING),
+        (StudyState.IGNORED, StudyState.RECEIVING),
+    }
+)
+WORK_MOVES: Final[frozenset[tuple[WorkState, WorkState]]] = frozenset(
+    {
+        (WorkState.QUEUED, WorkState.RUNNING),
+        (WorkState.QUEUED, WorkState.CANCELLED),
+        (WorkState.RUNNING, WorkState.DONE),
+        (WorkState.RUNNING, WorkState.FAILED),
+        (WorkState.RUNNING, WorkState.QUEUED),
+        (WorkState.FAILED, WorkState.QUEUED),
+        (WorkState.DONE, WorkState.QUEUED),  # only a delivery, only by `replay`
+    }
+)
