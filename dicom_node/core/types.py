@@ -269,6 +269,7 @@ class InputFile:
     sop_class_uid: SOPClassUID
     path: Path
     header: RoutingHeader
+    series_instance_uid: SeriesInstanceUID = SeriesInstanceUID("")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
