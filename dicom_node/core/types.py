@@ -76,12 +76,42 @@ class ReceivedInstance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """The answer of the database to a `ReceivedInstance`."""
+    """The answer of the database to a `ReceivedInstance`.
+
+    Args:
+        file_key: where these bytes are kept; if it is not the key that came
+            in, they were there before and the new file is not needed.
+    """
 
     receipt: Receipt
     study_id: StudyId
     instance_id: InstanceId
     revision: int
+    file_key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredVersion:
+    """One set of bytes that came under a SOP Instance UID.
+
+    Args:
+        current: whether routing and inference read this one.
+        repeats: how often the same bytes came again, the last time at
+            `repeated_at`.
+    """
+
+    instance_id: InstanceId
+    sop_instance_uid: SOPInstanceUID
+    study_instance_uid: StudyInstanceUID
+    receipt: Receipt
+    current: bool
+    received_at: datetime
+    calling_ae_title: str
+    file_key: str
+    size_bytes: int
+    dataset_sha256: str
+    repeats: int
+    repeated_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -318,6 +348,35 @@ class Delivery:
     chosen: SOPInstanceUID | None
     queued_at: datetime
     lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What a job came to; committed in one piece.
+
+    Args:
+        reports: best first, at most one per SOP class.
+        destinations: who gets them; () when they stay in the node.
+        state: DONE or FAILED.
+    """
+
+    prediction: Prediction
+    reports: tuple[Report, ...]
+    destinations: tuple[str, ...]
+    state: WorkState = WorkState.DONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setback:
+    """Why an attempt did not settle its work.
+
+    Args:
+        reason: for people; no value from a data set.
+        status: DIMSE status the peer answered, None if there was none.
+    """
+
+    reason: str
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
