@@ -1,0 +1,180 @@
+"""A private Orthanc: a real PACS with a REST interface, on free ports of loopback."""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.peers import (
+    Address,
+    ToolProcess,
+    free_port,
+    require_tool,
+    start_tool,
+    wait_until,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrthancSettings:
+    """What a test wants of its Orthanc.
+
+    Args:
+        lua: scripts, run in this order.
+        stable_age: seconds without a new instance until a study is stable.
+        modalities: application entities by the name that Lua and REST use.
+    """
+
+    ae_title: str = "ORTHANC"
+    http_port: int = 0
+    dicom_port: int = 0
+    stable_age: int = 1
+    lua: Sequence[Path] = ()
+    modalities: Sequence[tuple[str, Address]] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Orthanc:
+    """A running Orthanc."""
+
+    http_port: int
+    address: Address
+    tool: ToolProcess
+
+    def rest(self, path: str, *, method: str = "GET", body: object = None) -> Any:
+        """Call the REST interface; JSON in, JSON out (bytes where it is no JSON)."""
+        data: bytes | None = None
+        if isinstance(body, bytes):
+            data = body
+        elif body is not None:
+            data = json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.http_port}{path}", data=data, method=method
+        )
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            content: bytes = answer.read()
+            kind = answer.headers.get_content_type()
+        return json.loads(content) if kind == "application/json" else content
+
+    def upload(self, file: Path) -> None:
+        """Store a file through REST."""
+        self.rest("/instances", method="POST", body=file.read_bytes())
+
+    def studies(self) -> list[str]:
+        """Return Orthanc's own identifiers of all studies."""
+        return list(self.rest("/studies"))
+
+    def reports(self, study_instance_uid: str | None = None) -> list[str]:
+        """Return the identifiers of all SR instances, or of one study's."""
+        found: list[str] = []
+        for series in self.rest("/series?expand"):
+            if series["MainDicomTags"].get("Modality") != "SR":
+                continue
+            study = self.rest(f"/studies/{series['ParentStudy']}")
+            uid = study["MainDicomTags"]["StudyInstanceUID"]
+            if study_instance_uid in {None, uid}:
+                found += series["Instances"]
+        return sorted(found)
+
+    def file(self, instance: str) -> bytes:
+        """Return the Part 10 file of an instance (Orthanc's identifier)."""
+        content = self.rest(f"/instances/{instance}/file")
+        if not isinstance(content, bytes):
+            raise TypeError("Orthanc answered JSON where a file was asked for")
+        return content
+
+    def stop(self) -> None:
+        """End this Orthanc; what it stored stays in its folder."""
+        self.tool.stop(seconds=20)
+
+
+def write_route(folder: Path, modality: str) -> Path:
+    """Write the shortest Lua that sends every stable study to a modality."""
+    script = folder / "route.lua"
+    script.write_text(
+        "function OnStableStudy(studyId, tags, metadata)\n"
+        f"  SendToModality(studyId, '{modality}')\n"
+        "end\n"
+    )
+    return script
+
+
+def start_orthanc(folder: Path, settings: OrthancSettings | None = None) -> Orthanc:
+    """Start an Orthanc whose files and index lie in `folder`; wait until it answers.
+
+    Started again on the same folder with the same ports, it has what it had.
+    """
+    wanted = settings or OrthancSettings()
+    program = require_tool("Orthanc")
+    folder.mkdir(parents=True, exist_ok=True)
+    http_port = wanted.http_port or free_port()
+    address = Address(port=wanted.dicom_port or free_port(), ae_title=wanted.ae_title)
+    configuration = {
+        "Name": "test",
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "Plugins": [],
+        "HttpServerEnabled": True,
+        "HttpPort": http_port,
+        "HttpBindAddresses": ["127.0.0.1"],
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomServerEnabled": True,
+        "DicomAet": wanted.ae_title,
+        "DicomPort": address.port,
+        "DicomCheckCalledAet": False,
+        "DicomCheckModalityHost": False,
+        "DicomAlwaysAllowEcho": True,
+        "DicomAlwaysAllowStore": True,
+        "UnknownSopClassAccepted": True,
+        "StableAge": wanted.stable_age,
+        "SynchronousCMove": True,
+        "OverwriteInstances": False,
+        "ConcurrentJobs": 2,
+        "JobsHistorySize": 100,
+        "SaveJobs": False,
+        "LuaScripts": [str(script) for script in wanted.lua],
+        "DicomModalities": {
+            name: [peer.ae_title, peer.host, peer.port]
+            for name, peer in wanted.modalities
+        },
+    }
+    file = folder / "orthanc.json"
+    file.write_text(json.dumps(configuration, indent=2))
+    tool = start_tool([program, "--verbose", file], log=folder / "orthanc.log")
+    orthanc = Orthanc(http_port=http_port, address=address, tool=tool)
+    try:
+        wait_until(
+            lambda: tool.process.poll() is not None or _answers(orthanc),
+            what="Orthanc answers",
+            seconds=60,
+        )
+        if tool.process.poll() is not None:
+            raise RuntimeError("Orthanc ended: " + tool.output()[-2000:])
+    except BaseException:
+        tool.stop()
+        raise
+    return orthanc
+
+
+@contextmanager
+def running_orthanc(
+    folder: Path, settings: OrthancSettings | None = None
+) -> Iterator[Orthanc]:
+    """Run an Orthanc for the length of a with statement."""
+    orthanc = start_orthanc(folder, settings)
+    try:
+        yield orthanc
+    finally:
+        orthanc.stop()
+
+
+def _answers(orthanc: Orthanc) -> bool:
+    try:
+        return bool(orthanc.rest("/system"))
+    except (urllib.error.URLError, OSError):
+        return False
