@@ -230,6 +230,8 @@ class Finding:
         probability: 0..1, aggregated over the images that were evaluated.
         threshold: the operating point in the same unit, None without a decision.
         site: anatomic site, if the card names one.
+        class_index: position in `ImageResult.scores`, None when not known; the
+            report then cannot list the strongest images first.
     """
 
     concept: CodedConcept
@@ -237,6 +239,7 @@ class Finding:
     probability: float
     threshold: float | None
     site: CodedConcept | None = None
+    class_index: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
