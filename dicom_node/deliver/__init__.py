@@ -1,0 +1,1 @@
+"""Deliver: reports to PACS and folders, and files to an application entity."""

@@ -1,0 +1,305 @@
+"""An association as requestor: opened, bounded in time, and explained in words.
+
+pynetdicom's own timeouts do not bound a peer that sends half a PDU or stops
+reading; here a watchdog shuts the socket down, which ends every wait.
+"""
+
+import logging
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydicom.dataset import Dataset
+from pynetdicom import AE, _config, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+from pynetdicom.transport import AddressInformation, AssociationSocket
+
+from dicom_node.core.errors import DeliveryError, UsageError
+from dicom_node.deliver.refusal import explain_refusal
+
+# pynetdicom logs what it sends: identifiers, UIDs, exception texts.
+_config.LOG_HANDLER_LEVEL = "none"
+_config.LOG_REQUEST_IDENTIFIERS = False
+_config.LOG_RESPONSE_IDENTIFIERS = False
+# A path given to send_c_store leaves as the bytes in the file, never re-encoded.
+_config.STORE_SEND_CHUNKED_DATASET = True
+_pynetdicom = logging.getLogger("pynetdicom")
+_pynetdicom.setLevel(logging.CRITICAL + 1)
+_pynetdicom.propagate = False
+
+MAX_PDU_BYTES = 131072
+MAX_CONTEXTS = 128  # PS3.8 9.3.2.2: context IDs are the odd numbers up to 255
+_GRACE_SECONDS = 2.0  # lets pynetdicom's own timeout act before the watchdog
+_RELEASE_SECONDS = 10.0
+_SLOWEST_BYTES_PER_SECOND = 100_000
+
+
+class NothingAccepted(DeliveryError):
+    """The peer answers, but takes none of the proposed presentation contexts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """An application entity to call.
+
+    Args:
+        timeout_seconds: longest wait for the connection, for the answer to the
+            association request and for each answer after it.
+        name: of the destination in the configuration, "" for the command line.
+
+    Raises:
+        UsageError: a title or the port cannot be used.
+    """
+
+    host: str
+    port: int
+    called_ae_title: str
+    calling_ae_title: str
+    timeout_seconds: float = 60.0
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for title in (self.called_ae_title, self.calling_ae_title):
+            text = title.strip()
+            plain = text.isascii() and text.isprintable() and "\\" not in text
+            if not 1 <= len(text) <= 16 or not plain:
+                raise UsageError(
+                    "an AE title takes 1 to 16 characters of ASCII without "
+                    "backslash: give another one"
+                )
+        if not self.host or not 1 <= self.port <= 65535:
+            raise UsageError("a peer is HOST:PORT with a port from 1 to 65535")
+
+    def __str__(self) -> str:
+        address = f"[{self.host}]" if ":" in self.host else self.host
+        who = f"destination '{self.name}'" if self.name else "the peer"
+        return f"{who} ({self.called_ae_title} at {address}:{self.port})"
+
+    def setting(self, key: str) -> str:
+        """Say where the user changes a setting: configuration or command line."""
+        if self.name:
+            return f"{key} of destination '{self.name}'"
+        return {"ae_title": "--called", "host and port": "--to"}.get(key, key)
+
+
+class Link:
+    """An established association."""
+
+    def __init__(self, association: Association, peer: Peer) -> None:
+        self._association = association
+        self._peer = peer
+
+    @property
+    def accepted(self) -> frozenset[tuple[str, str]]:
+        """The accepted (SOP Class UID, Transfer Syntax UID) pairs."""
+        return frozenset(
+            (str(context.abstract_syntax), str(context.transfer_syntax[0]))
+            for context in self._association.accepted_contexts
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Whether more can be sent."""
+        return bool(self._association.is_established)
+
+    def echo(self) -> int:
+        """C-ECHO and return the status.
+
+        Raises:
+            DeliveryError: no status came.
+        """
+        limit = self._peer.timeout_seconds
+        return self._ask(self._association.send_c_echo, "C-ECHO", limit=limit)
+
+    def store(self, content: Path | Dataset, *, size_bytes: int = 0) -> int:
+        """C-STORE a file as it is, or a data set in the accepted syntax.
+
+        Args:
+            size_bytes: of what is sent; a large object may take longer than the
+                peer's timeout.
+
+        Returns:
+            the status the peer answered.
+
+        Raises:
+            DeliveryError: no status came, or the object cannot be read or encoded.
+        """
+
+        def send() -> Dataset:
+            return self._association.send_c_store(content)
+
+        limit = self._peer.timeout_seconds + size_bytes / _SLOWEST_BYTES_PER_SECOND
+        return self._ask(send, "C-STORE", limit=limit)
+
+    def _ask(self, send: Callable[[], Dataset], what: str, *, limit: float) -> int:
+        self._association.dimse_timeout = limit
+        started = time.monotonic()
+        try:
+            with _Watchdog(self._association, limit):
+                answer = send()
+        except (ValueError, AttributeError) as error:
+            raise DeliveryError(
+                f"the object cannot be encoded for {self._peer} "
+                f"({type(error).__name__}): nothing was sent",
+                retryable=False,
+            ) from None
+        except (RuntimeError, OSError):
+            answer = Dataset()  # the association ended before the first byte
+        if "Status" in answer:
+            return int(answer.Status)
+        if time.monotonic() - started >= limit:
+            raise DeliveryError(
+                f"{self._peer} gave no answer to the {what} within {limit:.3g} s: "
+                f"see its log, or raise {self._peer.setting('timeout_seconds')}",
+                retryable=True,
+            )
+        raise DeliveryError(
+            f"{self._peer} ended the association before it answered the {what}: "
+            "see its log",
+            retryable=True,
+        )
+
+
+@contextmanager
+def associate(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[Link]:
+    """Open an association, release it at the end.
+
+    Raises:
+        NothingAccepted: the peer takes none of the contexts.
+        DeliveryError: there is no association; the sentence says why and what to do.
+    """
+    caller = _Caller(peer)
+    try:
+        association = _open(caller, peer, contexts)
+        try:
+            yield Link(association, peer)
+        finally:
+            # What the peer answered stands, however the association ends.
+            if association.is_established:
+                limit = min(peer.timeout_seconds, _RELEASE_SECONDS)
+                association.acse_timeout = limit
+                with _Watchdog(association, limit), suppress(RuntimeError):
+                    association.release()
+    finally:
+        caller.close()
+
+
+class _Caller(AE):
+    """An application entity that holds on to the TCP socket of its association.
+
+    pynetdicom does not close a socket whose connection failed or was lost.
+    """
+
+    def __init__(self, peer: Peer) -> None:
+        super().__init__(ae_title=peer.calling_ae_title.strip())
+        self.connection_timeout = peer.timeout_seconds
+        self.acse_timeout = peer.timeout_seconds
+        self.dimse_timeout = peer.timeout_seconds
+        self.network_timeout = None  # the watchdog bounds what this would
+        self.connection: socket.socket | None = None
+        self._association: Association | None = None
+
+    def _create_socket(
+        self,
+        assoc: Association,
+        address: AddressInformation,
+        tls_args: tuple[ssl.SSLContext, str] | None,
+    ) -> AssociationSocket:
+        wrapped = super()._create_socket(assoc, address, tls_args)
+        self._association, self.connection = assoc, wrapped.socket
+        if self.connection is not None:
+            # Nagle's algorithm with delayed ACKs costs 40 ms an answer.
+            self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return wrapped
+
+    def close(self) -> None:
+        """Let pynetdicom's reactor end, then close the socket."""
+        if self.connection is None or self._association is None:
+            return
+        with suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+        reactor = self._association.dul
+        if reactor.is_alive():
+            reactor.join(_GRACE_SECONDS)
+        self.connection.close()
+
+
+def _open(
+    caller: _Caller, peer: Peer, contexts: Sequence[PresentationContext]
+) -> Association:
+    watchdogs: list[_Watchdog] = []
+
+    def on_connection(event: evt.Event) -> None:
+        watchdogs.append(_Watchdog(event.assoc, peer.timeout_seconds).__enter__())
+
+    started = time.monotonic()
+    try:
+        association = caller.associate(
+            peer.host,
+            peer.port,
+            contexts=list(contexts),
+            ae_title=peer.called_ae_title.strip(),
+            max_pdu=MAX_PDU_BYTES,
+            evt_handlers=[(evt.EVT_CONN_OPEN, on_connection)],
+        )
+    except OSError as error:
+        raise DeliveryError(
+            f"{peer} has no address ({type(error).__name__}): "
+            f"check {peer.setting('host and port')} and the name service",
+            retryable=True,
+        ) from None
+    finally:
+        for watchdog in watchdogs:
+            watchdog.__exit__()
+    if association.is_established:
+        return association
+    answer = association.acceptor.primitive
+    if answer is not None and answer.result == 0 and not association.accepted_contexts:
+        raise NothingAccepted(
+            f"{peer} accepts none of the proposed SOP classes: enable them there",
+            retryable=False,
+        )
+    waited = time.monotonic() - started
+    reason, retryable = explain_refusal(
+        association,
+        connected=bool(watchdogs),
+        timed_out=waited >= peer.timeout_seconds,
+    )
+    raise DeliveryError(f"{peer} {_fill(reason, peer)}", retryable=retryable)
+
+
+def _fill(reason: str, peer: Peer) -> str:
+    return reason.format(
+        address=peer.setting("host and port"),
+        called=peer.setting("ae_title"),
+        calling=peer.calling_ae_title,
+        seconds=f"{peer.timeout_seconds:g}",
+    )
+
+
+class _Watchdog:
+    """Shuts the association's socket down if the block takes too long."""
+
+    def __init__(self, association: Association, limit_seconds: float) -> None:
+        self._association = association
+        self._timer = threading.Timer(limit_seconds + _GRACE_SECONDS, self._bite)
+        self._timer.daemon = True
+
+    def __enter__(self) -> "_Watchdog":
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def _bite(self) -> None:
+        wrapped = self._association.dul.socket
+        if wrapped is not None and wrapped.socket is not None:
+            with suppress(OSError):  # closed by pynetdicom in the meantime
+                wrapped.socket.shutdown(socket.SHUT_RDWR)
