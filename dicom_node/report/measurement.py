@@ -1,0 +1,282 @@
+"""The content tree of the report: TID 1500 with one group (TID 1501) a finding."""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from typing import Final
+
+from highdicom import sr
+from pydicom.dataset import Dataset
+from pydicom.sr.coding import Code
+
+from dicom_node.core.errors import ReportError
+from dicom_node.core.ids import derive_uid
+from dicom_node.core.types import Finding, Prediction
+from dicom_node.report import codes as terms
+from dicom_node.report.evidence import Evidence, listed_images
+from dicom_node.report.legal import free_text, plain_text
+from dicom_node.report.subject import copy_items
+
+DECIMALS: Final = 4
+_MOST_DECIMALS: Final = 9  # DS holds 16 characters
+_MAX_REASONS: Final = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observer:
+    """The device that observed: the node, running the model."""
+
+    name: str
+    manufacturer: str
+    serial_number: str
+
+
+def build_tree(
+    prediction: Prediction, evidence: Evidence, *, observer: Observer
+) -> Dataset:
+    """Build the root content item of the report (PS3.16 TID 1500).
+
+    Raises:
+        ReportError: a decision without findings, a probability outside 0 to 1, a
+            model without name or version, or a concept that is not one.
+    """
+    report = sr.MeasurementReport(
+        observation_context=_observation_context(prediction, observer),
+        procedure_reported=procedures_reported(evidence),
+        imaging_measurements=_groups(prediction, evidence),
+        title=terms.REPORT_TITLE,
+    )
+    root: Dataset = report[0]
+    for item in content_items(root):
+        if item.ValueType == "CONTAINER":
+            # CONTINUOUS makes text viewers print values without names (C.18.8).
+            item.ContinuityOfContent = "SEPARATE"
+    return root
+
+
+def content_items(item: Dataset) -> Iterator[Dataset]:
+    """Yield a content item and all below it, in the order of the document."""
+    yield item
+    for child in item.get("ContentSequence") or ():
+        yield from content_items(child)
+
+
+def procedures_reported(evidence: Evidence) -> list[sr.CodedConcept]:
+    """Return the source's procedure codes, else the modality's member of CID 100."""
+    found = [
+        sr.CodedConcept.from_dataset(item)
+        for item in copy_items(evidence.source, "ProcedureCodeSequence")
+    ]
+    generic = terms.PROCEDURES.get(evidence.modality, terms.IMAGING_PROCEDURE)
+    return found or [sr.CodedConcept.from_code(generic)]
+
+
+def shown_probability(finding: Finding) -> float:
+    """Round to 4 places, or to as many as keep it on its side of the threshold.
+
+    Raises:
+        ReportError: it is not a number from 0 to 1.
+    """
+    probability = float(finding.probability)
+    if not (isfinite(probability) and 0.0 <= probability <= 1.0):
+        raise ReportError("the Probability of a finding must be a number from 0 to 1")
+    for decimals in range(DECIMALS, _MOST_DECIMALS + 1):
+        shown = round(probability, decimals)
+        limit = finding.threshold
+        if limit is None or (shown >= limit) == (probability >= limit):
+            return shown
+    return probability
+
+
+def _observation_context(
+    prediction: Prediction, observer: Observer
+) -> sr.ObservationContext:
+    return sr.ObservationContext(
+        observer_device_context=sr.ObserverContext(
+            observer_type=terms.DEVICE,
+            observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(
+                uid=str(prediction.device_uid),
+                name=observer.name,
+                manufacturer_name=observer.manufacturer,
+                model_name=_required(prediction.model, "name"),
+                serial_number=observer.serial_number or None,
+            ),
+        )
+    )
+
+
+def _groups(
+    prediction: Prediction, evidence: Evidence
+) -> list[sr.MeasurementsAndQualitativeEvaluations]:
+    status = terms.STATUS_OF_RESULTS.get(prediction.outcome)
+    if status is not None:
+        return [_status_group(prediction, evidence, status)]
+    if not prediction.findings:
+        raise ReportError("a prediction with a decision must have findings")
+    return [
+        _finding_group(prediction, evidence, finding) for finding in prediction.findings
+    ]
+
+
+def _finding_group(
+    prediction: Prediction, evidence: Evidence, finding: Finding
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    concept = terms.coded(finding.concept)
+    evaluations = [_evaluation(concept, terms.presence(finding.present))]
+    failed = any(image.error for image in prediction.images)
+    if failed:
+        evaluations.append(
+            _evaluation(terms.SUMMARY_OF_ANALYSES, terms.PARTIALLY_SUCCEEDED)
+        )
+    site = terms.coded(finding.site) if finding.site else None
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(
+            prediction,
+            evidence,
+            (finding.concept.scheme, finding.concept.value)
+            + ((finding.site.scheme, finding.site.value) if finding.site else ()),
+            f"AI {concept.meaning}",
+        ),
+        # "Finding" is read as "this was found": only when it was.
+        finding_type=concept if finding.present else None,
+        finding_sites=[sr.FindingSite(anatomic_location=site)] if site else None,
+        algorithm_id=_algorithm(prediction, evidence, [_threshold(finding)]),
+        measurements=[
+            sr.Measurement(
+                name=terms.PROBABILITY,
+                value=shown_probability(finding),
+                unit=terms.UNIT_ONE,
+            )
+        ],
+        qualitative_evaluations=evaluations,
+        source_images=_images(evidence, finding),
+    )
+    _add_comment(group, [prediction.reason, *_failures(prediction)])
+    return group
+
+
+def _status_group(
+    prediction: Prediction, evidence: Evidence, status: Code
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    """Say that there is no result, and why; never a finding, never a number."""
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(
+            prediction, evidence, ("status",), f"AI {prediction.model}"
+        ),
+        algorithm_id=_algorithm(prediction, evidence, []),
+        qualitative_evaluations=[_evaluation(terms.SUMMARY_OF_ANALYSES, status)],
+        source_images=_images(evidence, None),
+    )
+    reasons = [prediction.reason, *_failures(prediction)]
+    if not any(reasons):
+        reasons = _counted(image.skipped for image in prediction.images)
+    _add_comment(group, reasons or ["No reason was recorded."])
+    return group
+
+
+def _evaluation(name: Code | sr.CodedConcept, value: Code) -> sr.QualitativeEvaluation:
+    return sr.QualitativeEvaluation(name=name, value=value)
+
+
+def _tracking(
+    prediction: Prediction, evidence: Evidence, of_what: tuple[str, ...], label: str
+) -> sr.TrackingIdentifier:
+    return sr.TrackingIdentifier(
+        uid=derive_uid(
+            "tracking", evidence.study_instance_uid, prediction.device_uid, *of_what
+        ),
+        identifier=free_text(label),
+    )
+
+
+def _algorithm(
+    prediction: Prediction, evidence: Evidence, first: Sequence[str]
+) -> sr.AlgorithmIdentification:
+    """Identify the algorithm (TID 4019), with what a reader needs to judge a score."""
+    return sr.AlgorithmIdentification(
+        name=_required(prediction.model, "name"),
+        version=_required(prediction.model_version, "version"),
+        manufacturer=free_text(prediction.manufacturer) or None,
+        family=terms.ARTIFICIAL_INTELLIGENCE,
+        parameters=[*first, *_parameters(prediction, evidence)],
+    )
+
+
+def _parameters(prediction: Prediction, evidence: Evidence) -> list[str]:
+    lines = [f"weights sha256 {prediction.weights_sha256}"]
+    lines += [f"{name} {value}" for name, value in prediction.parameters]
+    named = {name for name, _ in prediction.parameters}
+    windowings = dict.fromkeys(
+        image.windowing for image in prediction.evaluated if image.windowing
+    )
+    if windowings and "windowing" not in named:
+        lines.append(f"windowing {', '.join(windowings)}")
+    if prediction.images:
+        evaluated, considered = len(prediction.evaluated), len(prediction.images)
+        lines.append(f"images evaluated {evaluated} of {considered}")
+    if evidence.uncited:
+        lines.append(f"instances not cited for want of a usable UID {evidence.uncited}")
+    return [text for text in map(free_text, lines) if text]
+
+
+def _threshold(finding: Finding) -> str:
+    if finding.threshold is None:
+        return "threshold none"
+    return f"threshold {float(finding.threshold):.6g}"
+
+
+def _failures(prediction: Prediction) -> list[str]:
+    failed = [image for image in prediction.images if image.error]
+    if not failed:
+        return []
+    total = len(prediction.images)
+    head = f"{len(failed)} of {total} images could not be evaluated."
+    return [head, *_counted(image.error for image in failed)]
+
+
+def _counted(reasons: Iterator[str]) -> list[str]:
+    counts = Counter(reason for reason in reasons if reason)
+    lines = [f"{reason} ({count})" for reason, count in counts.most_common()]
+    hidden = len(lines) - _MAX_REASONS
+    more = [f"{hidden} more reasons"] if hidden > 0 else []
+    return lines[:_MAX_REASONS] + more
+
+
+def _add_comment(
+    group: sr.MeasurementsAndQualitativeEvaluations, lines: Sequence[str]
+) -> None:
+    """Add a reason as text.
+
+    highdicom writes coded evaluations only. TID 1501 is extensible and a CONTAINER
+    may contain TEXT in each of the three SR classes (PS3.3 A.35.2.3.1.2).
+    """
+    text = free_text("\n".join(line for line in lines if line))
+    if text:
+        group[0].ContentSequence.append(
+            sr.TextContentItem(
+                name=terms.COMMENT,
+                value=text,
+                relationship_type=sr.RelationshipTypeValues.CONTAINS,
+            )
+        )
+
+
+def _images(
+    evidence: Evidence, finding: Finding | None
+) -> list[sr.SourceImageForMeasurementGroup] | None:
+    return [
+        sr.SourceImageForMeasurementGroup(
+            referenced_sop_class_uid=image.sop_class_uid,
+            referenced_sop_instance_uid=image.sop_instance_uid,
+            referenced_frame_numbers=list(image.frames) or None,
+        )
+        for image in listed_images(evidence, finding)
+    ] or None
+
+
+def _required(text: str, what: str) -> str:
+    cleaned = plain_text(text, 1024)
+    if not cleaned:
+        raise ReportError(f"the model has no {what}: complete the model card")
+    return cleaned
