@@ -1,0 +1,124 @@
+"""The composition root: from settings to the parts that run; names implementations."""
+
+from collections.abc import Callable
+
+import db.associations
+import db.studies
+from config.settings import DestinationTable, Settings
+from db.engine import Database
+from dicom_node import __version__, pipeline
+from dicom_node.core.clock import SystemClock
+from dicom_node.core.protocols import Destination, Executor
+from dicom_node.core.types import ReceivedInstance, Recorded
+from dicom_node.deliver.folder import FolderDestination
+from dicom_node.deliver.retry import ExponentialBackoff
+from dicom_node.deliver.store_scu import DicomDestination
+from dicom_node.receive.acceptor import Acceptor
+from dicom_node.store.files import FileStore
+from dicom_node.study.routes import RuleRouter
+
+OUTBOX_THREADS_MAX = 4
+
+
+def open_database(settings: Settings) -> Database:
+    """Open the database that the settings name."""
+    return Database(settings.database.url)
+
+
+def instance_store(settings: Settings) -> FileStore:
+    """Open the folder of received instances."""
+    return FileStore(
+        settings.instances_dir, min_free_bytes=settings.receive.min_free_bytes
+    )
+
+
+def report_store(settings: Settings) -> FileStore:
+    """Open the folder of written reports; they may use the reserve of the disk."""
+    return FileStore(settings.reports_dir, min_free_bytes=0)
+
+
+def build_acceptor(settings: Settings, database: Database) -> Acceptor:
+    """Wire the C-STORE SCP to the database and the instance store."""
+
+    def on_instance(received: ReceivedInstance) -> Recorded:
+        return pipeline.on_instance(database, received)
+
+    return Acceptor(
+        ReceiveOptions.from_settings(settings),
+        on_instance=on_instance,
+        store=instance_store(settings),
+        on_association=lambda record: db.associations.record(database, record),
+        clock=SystemClock(),
+    )
+
+
+def build_destinations(settings: Settings) -> dict[str, Destination]:
+    """Make each configured destination."""
+    return {
+        table.name: build_destination(table, settings) for table in settings.destinations
+    }
+
+
+def build_destination(table: DestinationTable, settings: Settings) -> Destination:
+    """Make one destination."""
+    if table.kind == "folder":
+        return FolderDestination(table)
+    return DicomDestination(table, calling_ae_title=settings.node.ae_title)
+
+
+def build_router(settings: Settings) -> RuleRouter:
+    """Make the router of the TOML rule tables."""
+    return RuleRouter(settings.routes)
+
+
+def build_retry(settings: Settings) -> ExponentialBackoff:
+    """Make the retry policy of jobs and deliveries."""
+    return ExponentialBackoff(
+        first_seconds=settings.work.retry_first_seconds,
+        longest_seconds=settings.work.retry_longest_seconds,
+        give_up_after_seconds=settings.work.give_up_after_hours * 3600,
+    )
+
+
+def build_executor(settings: Settings) -> Executor:
+    """Make the executor; imports torch, which a receiver must never do."""
+    from inference.run.in_process import InProcessExecutor
+
+    return InProcessExecutor(
+        settings.models.folder,
+        device=settings.models.device,
+        threads=settings.models.threads,
+    )
+
+
+def build_work(settings: Settings, database: Database) -> pipeline.Work:
+    """Wire what turns a job into a report."""
+    from dicom_node.report.builder import StructuredReportBuilder
+
+    return pipeline.Work(
+        database=database,
+        instances=instance_store(settings),
+        reports=report_store(settings),
+        executor=build_executor(settings),
+        report_builder=StructuredReportBuilder(
+            node_version=__version__, station_name=settings.node.ae_title
+        ),
+        destinations=build_destinations(settings),
+        clock=SystemClock(),
+        attempts=settings.work.job_attempts,
+        retry=build_retry(settings),
+    )
+
+
+def build_outbox(settings: Settings, database: Database) -> pipeline.Outbox:
+    """Wire what turns a delivery into an object in the PACS."""
+    return pipeline.Outbox(
+        database=database,
+        reports=report_store(settings),
+        destinations=build_destinations(settings),
+        retry=build_retry(settings),
+        clock=SystemClock(),
+    )
+
+
+OnRow = Callable[[ReceivedInstance], Recorded]

@@ -1,0 +1,190 @@
+"""The command line: names, options, and where each command is carried out.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
+"""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from dicom_node import __version__
+from dicom_node.core.errors import ConfigError, NodeError, UsageError
+
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+
+_Add = Callable[[argparse.ArgumentParser], None]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    parser = build_parser()
+    options = parser.parse_args(arguments)
+    # Imported here: `echo` should not wait for torch, nor a receiver load it.
+    module, _, function = options.run.partition(":")
+    try:
+        run = getattr(importlib.import_module(f"dicom_node.commands.{module}"), function)
+        code = run(options)
+    except (ConfigError, UsageError) as error:
+        return _complain(error, EXIT_USAGE)
+    except NodeError as error:
+        return _complain(error, EXIT_FAILURE)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILURE
+    except KeyboardInterrupt:
+        return 130
+    return int(code or 0)
+
+
+def _complain(error: NodeError, code: int) -> int:
+    if text := str(error):
+        print(f"dicom-node: {text}", file=sys.stderr)
+    return code
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Make the parser of every command."""
+    parser = argparse.ArgumentParser(
+        prog="dicom-node",
+        description="The AI node that a PACS plugs into: studies come in by C-STORE, "
+        "structured reports go back. Research use only.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: str, text: str, *adds: _Add) -> None:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument(
+            "--config",
+            type=Path,
+            metavar="FILE",
+            help="configuration (default: DICOM_NODE_CONFIG, else ./node.toml)",
+        )
+        for add in adds:
+            add(sub)
+        sub.set_defaults(run=run)
+
+    command("demo", "demo:run", "the whole node on this machine, checked", _demo, _json)
+    command("serve", "roles:serve", "run the node")
+    command("receive", "roles:receive", "run the C-STORE SCP alone")
+    command("work", "roles:work", "complete studies and infer, alone")
+    command("deliver", "roles:deliver", "send reports, alone")
+    command("send", "transfer:send", "C-STORE files or folders", _send, _peer, _json)
+    command("echo", "transfer:echo", "C-ECHO", _peer, _json)
+    command("studies", "studies:studies", "what was received, where it stands", _json)
+    command("show", "show:show", "one study's timeline, and why", _show, _json)
+    command("retry", "again:retry", "put failed work back", _retry, _json)
+    command("replay", "again:replay", "run a study again", _replay, _json)
+    command("models", "models:models", "the model bundles", _models, _json)
+    command("train", "training:train", "fine-tune a bundle", _train, _json)
+    command("evaluate", "training:evaluate", "measure a bundle", _evaluate, _json)
+    command("check", "check:check", "everything wrong, in one message", _json)
+    command("migrate", "roles:migrate", "bring the database schema up to date")
+    return parser
+
+
+def _json(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def _demo(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--data", type=Path, metavar="FOLDER", help="send these DICOM files instead"
+    )
+    sub.add_argument(
+        "--output",
+        type=Path,
+        metavar="FOLDER",
+        default=Path("demo-output"),
+        help="where everything is kept (default: demo-output)",
+    )
+
+
+def _peer(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--to",
+        metavar="HOST:PORT",
+        help="whom to call (default: the node of the configuration)",
+    )
+    sub.add_argument("--called", metavar="AE", help="called AE title")
+    sub.add_argument("--calling", metavar="AE", default="DICOM-NODE-SCU")
+
+
+def _send(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER")
+
+
+def _show(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "study", nargs="?", metavar="UID|ACCESSION", help="which study to show"
+    )
+    sub.add_argument(
+        "--associations", action="store_true", help="who called, what was refused"
+    )
+
+
+def _retry(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("study", nargs="?", metavar="UID", help="only this study")
+
+
+def _replay(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("study", metavar="UID|ACCESSION")
+    sub.add_argument(
+        "--verify",
+        action="store_true",
+        help="infer again and compare with the stored result; change nothing",
+    )
+
+
+def _models(sub: argparse.ArgumentParser) -> None:
+    actions = sub.add_subparsers(metavar="ACTION", dest="action", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        parser = actions.add_parser(name, help=text, description=text)
+        # Given after the action too, without undoing what stood before it.
+        parser.add_argument(
+            "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS
+        )
+        parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
+        return parser
+
+    action("list", "every bundle that a route can name")
+    action("show", "one bundle's card").add_argument("model")
+    action("verify", "check cards and weights").add_argument("model", nargs="?")
+    action("add", "put a bundle into the models folder").add_argument(
+        "bundle", type=Path
+    )
+    bench = action("bench", "images per second of a bundle")
+    bench.add_argument("model")
+    select = action("select", "what the model would say of files; nothing is stored")
+    select.add_argument("model")
+    select.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER")
+
+
+def _train(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--data", type=Path, required=True, metavar="FOLDER")
+    sub.add_argument("--base", type=Path, required=True, metavar="SAFETENSORS")
+    sub.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
+    sub.add_argument("--labels", type=Path, metavar="CSV", help="split by patient")
+    sub.add_argument("--epochs", type=int)
+    sub.add_argument("--image-size", type=int)
+    sub.add_argument("--batch-size", type=int)
+    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--threads", type=int, default=0)
+    sub.add_argument("--restart", action="store_true", help="do not resume")
+
+
+def _evaluate(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    sub.add_argument("--data", type=Path, required=True, metavar="DIR")
+    sub.add_argument("--output", type=Path, metavar="DIR", help="plots and JSON")
+    sub.add_argument("--resamples", type=int, default=2000)
+    sub.add_argument("--seed", type=int, default=0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,132 @@
+"""`serve` and its roles: receive, work, deliver; and `migrate`."""
+
+import argparse
+import logging
+import sys
+
+import db.schema
+from config.load import Loaded
+from config.settings import Settings
+from dicom_node import __version__, app, service
+from dicom_node.commands.screen import loaded
+from dicom_node.core.clock import SystemClock
+from dicom_node.core.errors import ConfigError
+from dicom_node.observe.logs import configure_logs
+from dicom_node.service import Loop, Stop
+from dicom_node.supervise import LISTENING, Supervisor
+
+log = logging.getLogger("dicom_node.roles")
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Run the node: receive, work and deliver, each in a process of its own."""
+    found = _start(options)
+    node = found.settings.node
+
+    def command(role: str) -> list[str]:
+        config = ["--config", str(found.file)] if found.file else []
+        return [sys.executable, "-m", "dicom_node", role, *config]
+
+    def on_ready(address: str) -> None:
+        print(f"ready {node.ae_title} {address} dicom-node {__version__}", flush=True)
+
+    return Supervisor(
+        command=command, drain_seconds=found.settings.work.drain_seconds,
+        on_ready=on_ready,
+    ).run()  # fmt: skip
+
+
+def receive(options: argparse.Namespace) -> int:
+    """Run the C-STORE SCP."""
+    settings = _start(options).settings
+    stop = Stop().install()
+    database = app.open_database(settings)
+    acceptor = app.build_acceptor(settings, database)
+    host, port = acceptor.start()
+    print(f"{LISTENING} {host}:{port}", flush=True)
+    log.info("listening", extra={"host": host, "port": port})
+    app.start_reconcile(settings, database)
+    while not stop.wait(1.0):
+        pass
+    drained = acceptor.drain(settings.work.drain_seconds)
+    log.info("receiver stopped", extra={"reason": "drained" if drained else "timeout"})
+    database.close()
+    return 0
+
+
+def work(options: argparse.Namespace) -> int:
+    """Complete studies, route them and infer."""
+    settings = _start(options).settings
+    stop = Stop().install()
+    database = app.open_database(settings)
+    clock, router = SystemClock(), app.build_router(settings)
+    parts = app.build_work(settings, database)
+
+    def complete() -> None:
+        service.complete_loop(settings, database, router, clock=clock, stop=stop)
+
+    def jobs() -> None:
+        service.job_loop(settings, parts, clock=clock, stop=stop)
+
+    service.run_loops([Loop("complete", complete), Loop("jobs", jobs)], stop)
+    parts.executor.close()
+    database.close()
+    return 0
+
+
+def deliver(options: argparse.Namespace) -> int:
+    """Send reports to their destinations."""
+    settings = _start(options).settings
+    stop = Stop().install()
+    database = app.open_database(settings)
+    outbox = app.build_outbox(settings, database)
+
+    def deliveries() -> None:
+        service.delivery_loop(settings, outbox, clock=SystemClock(), stop=stop)
+
+    # A destination that hangs must not hold up the others.
+    threads = min(app.OUTBOX_THREADS_MAX, max(1, len(settings.destinations)))
+    service.run_loops([Loop(f"deliver-{n}", deliveries) for n in range(threads)], stop)
+    database.close()
+    return 0
+
+
+def migrate(options: argparse.Namespace) -> int:
+    """Bring the database schema up to date."""
+    settings = loaded(options).settings
+    _make_folders(settings)
+    if db.schema.create_if_new(settings.database.url):
+        print("created a new database schema")
+        return 0
+    before, after = db.schema.migrate(settings.database.url)
+    print(
+        f"the schema is up to date ({after})"
+        if before == after
+        else f"migrated the schema from {before} to {after}"
+    )
+    return 0
+
+
+def _start(options: argparse.Namespace) -> Loaded:
+    """Read the settings, set up logs, folders and the schema of a new database."""
+    found = loaded(options)
+    configure_logs(found.settings.node.log_level)
+    _make_folders(found.settings)
+    db.schema.create_if_new(found.settings.database.url)
+    db.schema.check(found.settings.database.url)
+    return found
+
+
+def _make_folders(settings: Settings) -> None:
+    for folder in (
+        settings.node.data_dir,
+        settings.instances_dir,
+        settings.reports_dir,
+    ):
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise ConfigError(
+                f"the folder {folder} cannot be made ({error.strerror}): "
+                "set node.data_dir to a folder that this user may write"
+            ) from error

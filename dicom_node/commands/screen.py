@@ -1,0 +1,30 @@
+"""What commands share: the settings, and printing for people or for machines."""
+
+import argparse
+import json
+import sys
+from datetime import datetime
+from typing import Any
+
+from rich.console import Console
+
+from config.load import Loaded, load
+
+
+def loaded(options: argparse.Namespace) -> Loaded:
+    """Read the settings that the options name."""
+    return load(options.config)
+
+
+def console() -> Console:
+    """Return the screen; without a terminal it prints plain lines."""
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+def print_json(document: Any) -> None:
+    """Print one JSON document."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=_text))
+
+
+def _text(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,224 @@
+"""The loops of each role: claim, keep the lease, do the step, look again."""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+import db.studies
+import db.work
+from config.settings import Settings
+from db.engine import Database
+from dicom_node import pipeline
+from dicom_node.core.clock import Clock
+from dicom_node.core.errors import DatabaseError, LostRace
+from dicom_node.core.protocols import Router
+from dicom_node.core.types import Delivery, Job
+
+log = logging.getLogger("dicom_node.service")
+
+PAUSE_AFTER_ERROR_SECONDS = 2.0
+
+
+class Stop:
+    """Set by SIGTERM and SIGINT; every loop looks at it."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def install(self) -> "Stop":
+        """Listen to SIGTERM and SIGINT."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        return self
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._event.set()
+
+    def set(self) -> None:
+        """Ask every loop to end."""
+        self._event.set()
+
+    @property
+    def asked(self) -> bool:
+        """Whether the loops should end."""
+        return self._event.is_set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until asked to stop, at most so long; tell whether asked."""
+        return self._event.wait(seconds)
+
+
+def lease_owner(role: str) -> str:
+    """Name this process as a lease holder; no two processes share a name."""
+    return f"{role}:{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+@contextmanager
+def kept_lease(
+    database: Database, work: Job | Delivery, *, clock: Clock, lease_seconds: float
+) -> Iterator[None]:
+    """Extend the lease every third of its length while the block runs.
+
+    A lost lease is noticed when the work is settled, which then raises LostRace.
+    """
+    done = threading.Event()
+
+    def extend() -> None:
+        while not done.wait(lease_seconds / 3):
+            try:
+                db.work.extend(
+                    database, work, now=clock.now(), lease_seconds=lease_seconds
+                )
+            except LostRace:
+                return
+            except DatabaseError:
+                log.warning("lease not extended")
+
+    keeper = threading.Thread(target=extend, name="lease", daemon=True)
+    keeper.start()
+    try:
+        yield
+    finally:
+        done.set()
+        keeper.join()
+
+
+def repeat(stop: Stop, step: Callable[[], bool], *, idle_seconds: float) -> None:
+    """Run a step again and again; rest when it found nothing to do."""
+    while not stop.asked:
+        try:
+            found = step()
+        except LostRace:
+            found = True
+        except DatabaseError as error:
+            log.error("database unavailable", extra={"error": type(error).__name__})
+            stop.wait(PAUSE_AFTER_ERROR_SECONDS)
+            continue
+        except Exception as error:  # noqa: BLE001 - one poisoned piece of work must not end the loop; its attempt is counted
+            log.error("step failed", extra={"error": type(error).__name__})
+            stop.wait(PAUSE_AFTER_ERROR_SECONDS)
+            continue
+        if not found:
+            stop.wait(idle_seconds)
+
+
+def complete_loop(
+    settings: Settings, database: Database, router: Router, *, clock: Clock, stop: Stop
+) -> None:
+    """Route studies that have been quiet for long enough."""
+
+    def step() -> bool:
+        ready = db.studies.quiet(
+            database,
+            now=clock.now(),
+            quiet_seconds=settings.study.quiet_seconds,
+            limit_seconds=settings.study.limit_seconds,
+        )
+        for study_id in ready:
+            try:
+                decision = pipeline.on_quiet_study(database, study_id, router, clock)
+            except LostRace:
+                continue
+            log.info(
+                "study routed" if decision.routes else "study ignored",
+                extra={"study": study_id, "jobs": len(decision.routes)},
+            )
+        return bool(ready)
+
+    repeat(stop, step, idle_seconds=settings.work.poll_seconds)
+
+
+def job_loop(
+    settings: Settings, work: pipeline.Work, *, clock: Clock, stop: Stop
+) -> None:
+    """Infer on studies, one job at a time."""
+    owner = lease_owner("work")
+    lease_seconds = settings.work.lease_seconds
+
+    def step() -> bool:
+        job = db.work.claim_job(
+            work.database, owner=owner, now=clock.now(), lease_seconds=lease_seconds
+        )
+        if job is None:
+            return False
+        begun = time.monotonic()
+        with kept_lease(work.database, job, clock=clock, lease_seconds=lease_seconds):
+            outcome = pipeline.on_job(work, job)
+        log.info(
+            "job settled",
+            extra={
+                "job": job.job_id,
+                "study": job.study_id,
+                "revision": job.revision,
+                "model": job.model,
+                "attempt": job.attempt,
+                "outcome": outcome.value,
+                "seconds": round(time.monotonic() - begun, 3),
+            },
+        )
+        return True
+
+    repeat(stop, step, idle_seconds=settings.work.poll_seconds)
+
+
+def delivery_loop(
+    settings: Settings, outbox: pipeline.Outbox, *, clock: Clock, stop: Stop
+) -> None:
+    """Send reports, one at a time."""
+    owner = lease_owner("deliver")
+    lease_seconds = settings.work.lease_seconds
+
+    def step() -> bool:
+        delivery = db.work.claim_delivery(
+            outbox.database, owner=owner, now=clock.now(), lease_seconds=lease_seconds
+        )
+        if delivery is None:
+            return False
+        with kept_lease(
+            outbox.database, delivery, clock=clock, lease_seconds=lease_seconds
+        ):
+            state = pipeline.on_delivery(outbox, delivery)
+        log.info(
+            "delivery tried",
+            extra={
+                "delivery": delivery.delivery_id,
+                "job": delivery.job_id,
+                "destination": delivery.destination,
+                "attempt": delivery.attempt,
+                "status": state.value,
+            },
+        )
+        return True
+
+    repeat(stop, step, idle_seconds=settings.work.poll_seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """A named loop to run in a thread of its own."""
+
+    name: str
+    run: Callable[[], None]
+
+
+def run_loops(loops: list[Loop], stop: Stop) -> None:
+    """Run the loops until asked to stop; each ends after the step it is in."""
+    threads = [
+        threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in loops
+    ]
+    for thread in threads:
+        thread.start()
+    # A timeout lets the main thread handle signals between waits.
+    while not stop.wait(1.0):
+        if not all(thread.is_alive() for thread in threads):
+            stop.set()
+    for thread in threads:
+        thread.join()
