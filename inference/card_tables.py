@@ -1,0 +1,275 @@
+"""The tables of card.toml: what may stand in them and what must agree."""
+
+import re
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+# Value representations of PS3.5 6.2: SH takes 16 characters, LO takes 64, and
+# neither a backslash nor a control character.
+_PLAIN = r"^[^\\\x00-\x1f\x7f]*[^\\\x00-\x20\x7f][^\\\x00-\x1f\x7f]*$"
+ShortText = Annotated[str, Field(min_length=1, max_length=16, pattern=_PLAIN)]
+LongText = Annotated[str, Field(min_length=1, max_length=64, pattern=_PLAIN)]
+Prose = Annotated[str, Field(max_length=10_000)]
+BundleName = Annotated[
+    str, Field(max_length=64, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+]
+# A bare timm name with an optional tag: no path, no "hf-hub:" prefix.
+Architecture = Annotated[
+    str, Field(max_length=128, pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$")
+]
+Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(ge=0, le=1)]
+Pixels = Annotated[int, Field(ge=1, le=8192)]
+T = TypeVar("T")
+Option = str | int | float | bool
+Aggregation = Literal["max", "mean", "noisy_or"]
+
+# Keywords of timm.create_model that the card says elsewhere or that would load
+# something beside weights.safetensors.
+RESERVED_OPTIONS = frozenset(
+    {
+        "cache_dir",
+        "checkpoint_path",
+        "exportable",
+        "features_only",
+        "img_size",
+        "in_chans",
+        "model_name",
+        "no_jit",
+        "num_classes",
+        "scriptable",
+    }
+)
+
+
+def _raise_if(table: T, faults: list[str]) -> T:
+    if faults:
+        raise ValueError("; ".join(faults))
+    return table
+
+
+class Table(BaseModel):
+    """A table of the card: unknown keys and wrong types are refused."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
+    )
+
+
+class ModelTable(Table):
+    """Who made what, and what for."""
+
+    name: BundleName
+    version: LongText
+    manufacturer: LongText
+    licence: Annotated[str, Field(min_length=1, max_length=256)]
+    intended_use: Annotated[str, Field(min_length=1, max_length=10_000)]
+    research_only: bool = True
+    description: Prose = ""
+    training_data: Prose = ""
+
+
+class NetworkTable(Table):
+    """The timm model and its weights."""
+
+    architecture: Architecture
+    weights_sha256: Digest
+    batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
+    options: dict[str, Option] = {}
+
+    @field_validator("options")
+    @classmethod
+    def _harmless(cls, options: dict[str, Option]) -> dict[str, Option]:
+        for name in options:
+            if name in RESERVED_OPTIONS or name.startswith("pretrained"):
+                raise ValueError(f"'{name}' is not an option a card may set")
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                raise ValueError("an option's name is a Python keyword argument")
+        return options
+
+
+class WindowTable(Table):
+    """A VOI window of the model. Source: PS3.3 C.11.2.1.2 and C.11.2.1.3."""
+
+    center: float
+    width: Annotated[float, Field(gt=0)]
+    function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"] = "LINEAR"
+
+    @model_validator(mode="after")
+    def _width(self) -> Self:
+        if self.function == "LINEAR" and self.width < 1:
+            raise ValueError("width is at least 1 with the LINEAR function")
+        return self
+
+
+class InputTable(Table):
+    """How modality values become model input."""
+
+    size: Annotated[tuple[Pixels, Pixels], Field(strict=False)]
+    channels: Literal[1, 3] = 3
+    resize: Literal["stretch", "fit", "crop"] = "stretch"
+    windowing: Literal["file", "model", "percentile"] = "file"
+    windowing_fallback: Literal["refuse", "percentile", "full_range"] = "refuse"
+    window_index: Annotated[int, Field(ge=0)] = 0
+    windows: Annotated[tuple[WindowTable, ...], Field(strict=False)] = ()
+    percentiles: Annotated[tuple[float, float], Field(strict=False)] = (1.0, 99.0)
+    mean: Annotated[tuple[float, ...], Field(strict=False)] = ()
+    std: Annotated[tuple[float, ...], Field(strict=False)] = ()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        faults = []
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if values and len(values) != self.channels:
+                faults.append(f"{name} needs one value for each of the channels")
+        if any(value <= 0 for value in self.std):
+            faults.append("std must be above 0")
+        if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
+            faults.append("percentiles must rise within 0 to 100")
+        if self.windowing == "model" and len(self.windows) not in {1, self.channels}:
+            faults.append("windowing 'model' needs one window, or one per channel")
+        if self.windowing != "model" and self.windows:
+            faults.append("windows are used with windowing 'model' only")
+        return _raise_if(self, faults)
+
+
+class ConceptTable(Table):
+    """A coded concept. Source: PS3.3 8.8."""
+
+    value: ShortText
+    scheme: ShortText
+    meaning: LongText
+
+
+class ClassTable(Table):
+    """One output of the model."""
+
+    name: Annotated[str, Field(min_length=1, max_length=256)]
+    concept: ConceptTable
+    threshold: Probability | None = None
+    undetermined_below: Probability | None = None
+    site: ConceptTable | None = None
+    report: bool = True
+
+    @model_validator(mode="after")
+    def _band(self) -> Self:
+        if self.undetermined_below is None:
+            return self
+        if self.threshold is None or self.undetermined_below > self.threshold:
+            raise ValueError("undetermined_below needs a threshold at or above it")
+        return self
+
+
+class OutputTable(Table):
+    """What the logits mean."""
+
+    activation: Literal["sigmoid", "softmax"]
+    top_k: Annotated[int, Field(ge=1)] | None = None
+
+
+class LabelsTable(Table):
+    """A label list instead of [[classes]]: one class per line of a text file."""
+
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    scheme: ShortText
+
+
+class CalibrationTable(Table):
+    """p = activation(slope * logit + intercept)."""
+
+    method: Literal["none", "temperature", "platt"] = "none"
+    slope: Annotated[float, Field(gt=0)] = 1.0
+    intercept: float = 0.0
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        faults = []
+        if self.method == "none" and (self.slope, self.intercept) != (1, 0):
+            faults.append("method 'none' has slope 1 and intercept 0")
+        if self.method == "temperature" and self.intercept != 0:
+            faults.append("method 'temperature' has intercept 0")
+        return _raise_if(self, faults)
+
+
+class ScopeTable(Table):
+    """What the model may look at; what is left out sets no limit."""
+
+    modalities: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    sop_class_uids: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    body_parts: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    view_positions: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    min_age_years: Annotated[float, Field(ge=0)] | None = None
+    max_age_years: Annotated[float, Field(ge=0)] | None = None
+    exclude_for_processing: bool = True
+
+    @model_validator(mode="after")
+    def _ages(self) -> Self:
+        low, high = self.min_age_years, self.max_age_years
+        if low is not None and high is not None and low > high:
+            raise ValueError("min_age_years is above max_age_years")
+        return self
+
+
+class AggregationTable(Table):
+    """How scores of frames and of images become one score."""
+
+    frames: Aggregation = "max"
+    images: Aggregation = "max"
+    max_frames: Annotated[int, Field(ge=1, le=10_000)] = 32
+
+
+class EstimateTable(Table):
+    """A measured figure with its 95 % interval."""
+
+    estimate: float
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if not self.low <= self.estimate <= self.high:
+            raise ValueError("low, estimate and high must rise")
+        return self
+
+
+class PerformanceTable(Table):
+    """What was measured, and on which data."""
+
+    data: Prose = ""
+    figures: dict[str, EstimateTable] = {}
+
+
+class CardFile(Table):
+    """The whole of card.toml."""
+
+    model: ModelTable
+    network: NetworkTable
+    input: InputTable
+    output: OutputTable
+    classes: Annotated[tuple[ClassTable, ...], Field(strict=False)] = ()
+    labels: LabelsTable | None = None
+    calibration: CalibrationTable = CalibrationTable()
+    scope: ScopeTable = ScopeTable()
+    aggregation: AggregationTable = AggregationTable()
+    performance: PerformanceTable = PerformanceTable()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        faults = []
+        if bool(self.classes) == (self.labels is not None):
+            faults.append("say either [[classes]] or [labels]")
+        names = [item.name for item in self.classes]
+        if len(set(names)) != len(names):
+            faults.append("two classes have the same name")
+        reported = [item.concept for item in self.classes if item.report]
+        if len({(item.scheme, item.value) for item in reported}) != len(reported):
+            faults.append("two reported classes have the same code")
+        if self.classes and not reported:
+            faults.append("no class has report = true")
+        if self.output.activation == "softmax":
+            if len(self.classes) == 1:
+                faults.append("activation 'softmax' needs two classes or more")
+            if self.calibration.method == "platt":
+                faults.append("calibration 'platt' needs activation 'sigmoid'")
+        return _raise_if(self, faults)
