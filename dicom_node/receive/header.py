@@ -1,0 +1,149 @@
+"""Read the routing header out of a walked data set; no patient identity stays."""
+
+import re
+from datetime import date
+from typing import Final, Literal
+
+from pydicom.charset import decode_bytes, python_encoding
+
+from dicom_node.core.types import RoutingHeader
+from dicom_node.receive.layout import Elements, Encoding
+
+SPECIFIC_CHARACTER_SET: Final = 0x00080005
+IMAGE_TYPE: Final = 0x00080008
+SOP_CLASS_UID: Final = 0x00080016
+SOP_INSTANCE_UID: Final = 0x00080018
+STUDY_DATE: Final = 0x00080020
+ACCESSION_NUMBER: Final = 0x00080050
+MODALITY: Final = 0x00080060
+PRESENTATION_INTENT_TYPE: Final = 0x00080068
+MANUFACTURER: Final = 0x00080070
+STUDY_DESCRIPTION: Final = 0x00081030
+SERIES_DESCRIPTION: Final = 0x0008103E
+PATIENT_BIRTH_DATE: Final = 0x00100030
+PATIENT_AGE: Final = 0x00101010
+BODY_PART_EXAMINED: Final = 0x00180015
+VIEW_POSITION: Final = 0x00185101
+STUDY_INSTANCE_UID: Final = 0x0020000D
+SERIES_INSTANCE_UID: Final = 0x0020000E
+SERIES_NUMBER: Final = 0x00200011
+INSTANCE_NUMBER: Final = 0x00200013
+SAMPLES_PER_PIXEL: Final = 0x00280002
+PHOTOMETRIC_INTERPRETATION: Final = 0x00280004
+NUMBER_OF_FRAMES: Final = 0x00280008
+ROWS: Final = 0x00280010
+COLUMNS: Final = 0x00280011
+BITS_ALLOCATED: Final = 0x00280100
+
+WANTED: Final = frozenset(
+    value
+    for name, value in list(globals().items())
+    if name.isupper() and value
+    if isinstance(value, int)
+)
+
+# Descriptions are LO with 64 characters; files in the wild have more.
+_MAX_TEXT: Final = 256
+_MAX_VALUE_BYTES: Final = 4096
+_TEXT_DELIMITERS: Final = {0x0A, 0x0C, 0x0D, 0x09, 0x5C}
+_DAYS_PER_UNIT: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
+_MAX_INT: Final = 2**31 - 1
+
+
+class Header:
+    """The wanted top-level values of one data set, decoded on request."""
+
+    def __init__(self, data: bytes, elements: Elements, encoding: Encoding) -> None:
+        self._data = data
+        self._values = elements.values
+        self._order: Literal["little", "big"] = "little" if encoding.little else "big"
+        self._codecs = self._character_sets()
+
+    def raw(self, tag: int) -> bytes:
+        """Return the value's bytes without padding, b"" if there is none."""
+        start, stop = self._values.get(tag, (0, 0))
+        value = self._data[start : min(stop, start + _MAX_VALUE_BYTES)]
+        return value.strip(b" \0")
+
+    def code(self, tag: int) -> str:
+        """Return a value of the default repertoire (CS, UI, DA, AS, IS)."""
+        return _printable(self.raw(tag).decode("ascii", "replace"))
+
+    def text(self, tag: int) -> str:
+        """Return a value in the data set's Specific Character Set."""
+        value = self.raw(tag)
+        if value.isascii() and b"\x1b" not in value:
+            return _printable(value.decode("ascii"))
+        try:
+            decoded = decode_bytes(value, self._codecs, _TEXT_DELIMITERS)
+        except Exception:  # noqa: BLE001 - pydicom warns or raises on a bad sequence
+            decoded = value.decode("latin-1")
+        return _printable(decoded)
+
+    def number(self, tag: int) -> int | None:
+        """Return an IS value, None if it is absent or no 32-bit integer."""
+        match = re.fullmatch(r"[+-]?[0-9]{1,12}", self.code(tag).strip())
+        value = int(match[0]) if match else None
+        return value if value is not None and abs(value) <= _MAX_INT else None
+
+    def short(self, tag: int) -> int | None:
+        """Return a US value, None if it is absent; SL and UL are read alike."""
+        start, stop = self._values.get(tag, (0, 0))
+        if stop - start not in (2, 4):
+            return None
+        return int.from_bytes(self._data[start:stop], self._order)
+
+    def routing(self, *, has_pixels: bool) -> RoutingHeader:
+        """Return what completion and routing need."""
+        frames = self.number(NUMBER_OF_FRAMES)
+        return RoutingHeader(
+            modality=self.code(MODALITY),
+            body_part_examined=self.code(BODY_PART_EXAMINED),
+            view_position=self.code(VIEW_POSITION),
+            patient_age_years=self._age_years(),
+            image_type=tuple(
+                part.strip() for part in self.code(IMAGE_TYPE).split("\\") if part
+            ),
+            study_description=self.text(STUDY_DESCRIPTION),
+            series_description=self.text(SERIES_DESCRIPTION),
+            accession_number=self.text(ACCESSION_NUMBER),
+            series_number=self.number(SERIES_NUMBER),
+            instance_number=self.number(INSTANCE_NUMBER),
+            rows=self.short(ROWS),
+            columns=self.short(COLUMNS),
+            number_of_frames=frames if frames and frames > 0 else 1,
+            has_pixels=has_pixels,
+            manufacturer=self.text(MANUFACTURER),
+            presentation_intent_type=self.code(PRESENTATION_INTENT_TYPE),
+        )
+
+    def _character_sets(self) -> list[str]:
+        terms = self.code(SPECIFIC_CHARACTER_SET).split("\\")
+        known = [python_encoding.get(term.strip()) for term in terms]
+        return [codec for codec in known if codec] or ["latin-1"]
+
+    def _age_years(self) -> float | None:
+        """Read Patient's Age (AS), else count from the birth to the study date."""
+        match = re.fullmatch(r"([0-9]{1,3})([DWMY])", self.code(PATIENT_AGE))
+        if match:
+            return round(int(match[1]) * _DAYS_PER_UNIT[match[2]] / 365.25, 4)
+        born, studied = self._day(PATIENT_BIRTH_DATE), self._day(STUDY_DATE)
+        if born is None or studied is None or studied < born:
+            return None
+        return round((studied - born).days / 365.25, 4)
+
+    def _day(self, tag: int) -> date | None:
+        # ACR-NEMA wrote 1997.04.24, which readers have to take (PS3.5 6.2, note 1).
+        digits = self.code(tag).replace(".", "")
+        if not re.fullmatch(r"[0-9]{8}", digits):
+            return None
+        try:
+            return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+        except ValueError:
+            return None
+
+
+def _printable(text: str) -> str:
+    """Keep what a line of a table can show, and bound it."""
+    kept = "".join(c if c.isprintable() else " " for c in text[: 4 * _MAX_TEXT])
+    return kept.strip()[:_MAX_TEXT]

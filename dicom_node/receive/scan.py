@@ -1,0 +1,174 @@
+"""Decide whether a data set is safe to keep and parse, and read what routing needs."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from dicom_node.core.errors import CannotUnderstand
+from dicom_node.core.ids import (
+    SeriesInstanceUID,
+    SOPClassUID,
+    SOPInstanceUID,
+    StudyInstanceUID,
+)
+from dicom_node.core.types import RoutingHeader
+from dicom_node.receive import header as tags
+from dicom_node.receive.elements import walk
+from dicom_node.receive.header import WANTED, Header
+from dicom_node.receive.inflate import inflate
+from dicom_node.receive.layout import Elements, Encoding, PixelElement, WalkLimits
+
+IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
+DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+
+# PS3.5 9.1, but leading zeros in a component are accepted: the wild has them.
+_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
+_MAX_UID_LENGTH: Final = 64
+_BITS_OF_FLOAT: Final = {0x7FE00008: 32, 0x7FE00009: 64}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanLimits:
+    """What a data set may claim.
+
+    Args:
+        max_frame_bytes: decoded size of one frame, by the header.
+        max_native_bytes: size of all native pixels, by the header.
+    """
+
+    max_inflated_bytes: int = 2 << 30
+    max_depth: int = 32
+    max_elements: int = 1_000_000
+    max_frame_bytes: int = 1 << 30
+    max_native_bytes: int = 4 << 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannedDataset:
+    """A data set whose structure holds.
+
+    Args:
+        dataset_sha256: of the bytes as sent (deflated, if they were).
+        pixel_sha256: of the pixel values as encoded, "" without pixels.
+    """
+
+    sop_class_uid: SOPClassUID
+    sop_instance_uid: SOPInstanceUID
+    study_instance_uid: StudyInstanceUID
+    series_instance_uid: SeriesInstanceUID
+    header: RoutingHeader
+    dataset_sha256: str
+    pixel_sha256: str
+
+
+def scan(
+    dataset: bytes, transfer_syntax_uid: str, limits: ScanLimits
+) -> ScannedDataset:
+    """Check a data set before anything parses it: structure, identity, pixel claims.
+
+    Raises:
+        CannotUnderstand: it cannot be parsed within the limits, lacks an identifier,
+            or its pixels are not what its header says.
+    """
+    data = dataset
+    if transfer_syntax_uid == DEFLATED:
+        data = inflate(dataset, limit_bytes=limits.max_inflated_bytes)
+    encoding = Encoding(
+        explicit=transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN,
+        little=transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN,
+    )
+    elements = walk(
+        data,
+        encoding,
+        wanted=WANTED,
+        limits=WalkLimits(max_depth=limits.max_depth, max_elements=limits.max_elements),
+    )
+    header = Header(data, elements, encoding)
+    sop_class_uid = _uid(header, tags.SOP_CLASS_UID, "SOP Class UID")
+    sop_instance_uid = _uid(header, tags.SOP_INSTANCE_UID, "SOP Instance UID")
+    study_uid = _uid(header, tags.STUDY_INSTANCE_UID, "Study Instance UID")
+    series_uid = _uid(header, tags.SERIES_INSTANCE_UID, "Series Instance UID")
+    for pixel in elements.pixels:
+        _check_pixels(header, pixel, limits)
+    return ScannedDataset(
+        sop_class_uid=SOPClassUID(sop_class_uid),
+        sop_instance_uid=SOPInstanceUID(sop_instance_uid),
+        study_instance_uid=StudyInstanceUID(study_uid),
+        series_instance_uid=SeriesInstanceUID(series_uid),
+        header=header.routing(has_pixels=bool(elements.pixels)),
+        dataset_sha256=hashlib.sha256(dataset).hexdigest(),
+        pixel_sha256=_digest_pixels(data, elements),
+    )
+
+
+def is_uid(value: str) -> bool:
+    """Say whether this can be a UID; leading zeros are taken."""
+    return len(value) <= _MAX_UID_LENGTH and bool(_UID.fullmatch(value))
+
+
+def _uid(header: Header, tag: int, name: str) -> str:
+    value = header.raw(tag).decode("ascii", "replace")
+    if not value:
+        raise CannotUnderstand(f"{name} is missing")
+    if not is_uid(value):
+        raise CannotUnderstand(f"{name} is not a UID of at most 64 characters")
+    return value
+
+
+def _digest_pixels(data: bytes, elements: Elements) -> str:
+    if not elements.pixels:
+        return ""
+    digest = hashlib.sha256()
+    for pixel in elements.pixels:
+        digest.update(memoryview(data)[pixel.start : pixel.end])
+    return digest.hexdigest()
+
+
+def _check_pixels(header: Header, pixel: PixelElement, limits: ScanLimits) -> None:
+    """Compare what the header claims with what is there (PS3.3 C.7.6.3).
+
+    All sizes are Python integers, so no claim can overflow.
+    """
+    rows, columns = header.short(tags.ROWS), header.short(tags.COLUMNS)
+    if not rows or not columns:
+        raise CannotUnderstand("Rows or Columns is missing or zero")
+    bits = _BITS_OF_FLOAT.get(pixel.tag) or header.short(tags.BITS_ALLOCATED) or 0
+    if bits != 1 and (bits % 8 or not 8 <= bits <= 64):
+        raise CannotUnderstand("Bits Allocated is neither 1 nor a multiple of 8")
+    frames = _frames(header)
+    frame_bits = rows * columns * _samples_per_pixel(header) * bits
+    if frame_bits // 8 > limits.max_frame_bytes:
+        raise CannotUnderstand("a frame would be larger than the limit")
+    length = pixel.end - pixel.start
+    if pixel.fragments is not None:
+        if pixel.fragments < frames:
+            raise CannotUnderstand("Number of Frames is above what Pixel Data holds")
+        return
+    if header.code(tags.PHOTOMETRIC_INTERPRETATION) == "YBR_FULL_422":
+        frame_bits = frame_bits * 2 // 3  # two samples per pixel, PS3.3 C.7.6.3.1.2
+    claimed = (frame_bits * frames + 7) // 8
+    if claimed > limits.max_native_bytes:
+        raise CannotUnderstand("the pixels would be larger than the limit")
+    if length < claimed:
+        raise CannotUnderstand("Pixel Data is shorter than the header says")
+
+
+def _samples_per_pixel(header: Header) -> int:
+    samples = header.short(tags.SAMPLES_PER_PIXEL)
+    if samples is None:
+        return 1
+    if not 1 <= samples <= 4:
+        raise CannotUnderstand("Samples per Pixel is not 1 to 4")
+    return samples
+
+
+def _frames(header: Header) -> int:
+    """Return Number of Frames; what is absent, empty or zero counts as one."""
+    if not header.code(tags.NUMBER_OF_FRAMES):
+        return 1
+    frames = header.number(tags.NUMBER_OF_FRAMES)
+    if frames is None or frames < 0:
+        raise CannotUnderstand("Number of Frames is not a number of frames")
+    return frames or 1

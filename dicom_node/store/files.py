@@ -1,0 +1,185 @@
+"""Files that survive a power cut: part file, sync, rename, folder sync."""
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_node.core.errors import OutOfResources, StoreError
+
+PART_SUFFIX = ".part"
+FILE_SUFFIX = ".dcm"
+KEY = re.compile(r"[0-9a-f]{64}")
+_FOLDER_MODE = 0o700
+_FILE_MODE = 0o600
+# One write call takes at most 2^31 - 4096 bytes on Linux.
+_WRITE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file on stable storage; `created` is False if it was there before."""
+
+    key: str
+    created: bool
+
+
+class FileStore:
+    """Keeps files in a local folder, named by the SHA-256 of their bytes.
+
+    A name is never made of a sender's text. A file appears under its name only when
+    all of it is on stable storage; what a crash leaves ends in `.part`.
+
+    Args:
+        min_free_bytes: what must stay free on the file system after a write.
+    """
+
+    def __init__(self, folder: Path, *, min_free_bytes: int = 0) -> None:
+        self.folder = folder
+        self._min_free_bytes = min_free_bytes
+
+    def put(self, content: bytes) -> str:
+        """Write, sync, rename; return the key.
+
+        Raises:
+            OutOfResources: no space, or the disk does not take the file.
+        """
+        return self.write((content,)).key
+
+    def write(self, parts: Sequence[bytes]) -> StoredFile:
+        """Keep the parts as one file; bytes that are here already stay as they are.
+
+        Raises:
+            OutOfResources: no space, or the disk does not take the file.
+        """
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(part)
+        key = digest.hexdigest()
+        path = self.path(key)
+        size = sum(len(part) for part in parts)
+        try:
+            if _is_whole(path, size):
+                # Whoever renamed it may have died before syncing the folder.
+                _sync_folder(path.parent)
+                return StoredFile(key, created=False)
+            self.require_space(size)
+            self._write_file(path, parts)
+        except OSError as error:
+            raise _out_of_resources(error) from None
+        return StoredFile(key, created=True)
+
+    def path(self, key: str) -> Path:
+        """Return where the file with this key lies.
+
+        Raises:
+            StoreError: this is not a key of this store.
+        """
+        if not KEY.fullmatch(key):
+            raise StoreError("a file key is 64 hexadecimal digits")
+        return self.folder / key[:2] / key[2:4] / f"{key}{FILE_SUFFIX}"
+
+    def delete(self, key: str) -> None:
+        """Remove the file; nothing happens if it is gone."""
+        path = self.path(key)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"a file cannot be removed: {_name(error)}") from None
+
+    def free_bytes(self) -> int:
+        """Return what an unprivileged process may still write."""
+        folder = self.folder
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        status = os.statvfs(folder)
+        return status.f_bavail * status.f_frsize
+
+    def require_space(self, size_bytes: int = 0) -> None:
+        """Check that a file of this size leaves the limit free.
+
+        Raises:
+            OutOfResources: it does not, or the file system does not answer.
+        """
+        try:
+            free = self.free_bytes()
+        except OSError as error:
+            raise _out_of_resources(error) from None
+        if free - size_bytes < self._min_free_bytes:
+            raise OutOfResources("free disk space is below receive.min_free_bytes")
+
+    def _write_file(self, path: Path, parts: Sequence[bytes]) -> None:
+        self._make_folder(path.parent)
+        part_path = path.with_name(f"{path.stem}.{uuid.uuid4().hex}{PART_SUFFIX}")
+        try:
+            _write_synced(part_path, parts)
+            part_path.rename(path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                part_path.unlink(missing_ok=True)
+            raise
+        _sync_folder(path.parent)
+
+    def _make_folder(self, folder: Path) -> None:
+        """Make a folder and its parents, each synced into the one above."""
+        if folder.is_dir():
+            return
+        self._make_folder(folder.parent)
+        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
+        _sync_folder(folder.parent)
+
+
+def _write_synced(path: Path, parts: Sequence[bytes]) -> None:
+    descriptor = os.open(
+        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE
+    )
+    try:
+        # Tells `reconcile` that this part file is not what a crash left.
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for part in parts:
+            _write_all(descriptor, part)
+        # After EIO the kernel may have dropped the pages: this descriptor is never
+        # synced twice, the file is removed and the sender told to come again.
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    """Write every byte: a full disk shortens a write without an exception."""
+    view = memoryview(content)
+    while view:
+        written = os.write(descriptor, view[:_WRITE_BYTES])
+        if written <= 0:
+            raise OSError(errno.ENOSPC, "short write")
+        view = view[written:]
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_whole(path: Path, size: int) -> bool:
+    try:
+        return path.stat().st_size == size
+    except FileNotFoundError:
+        return False
+
+
+def _out_of_resources(error: OSError) -> OutOfResources:
+    return OutOfResources(f"the disk did not take the file: {_name(error)}")
+
+
+def _name(error: OSError) -> str:
+    """Name the fault without the path, which the exception's own text holds."""
+    return errno.errorcode.get(error.errno or 0, "unknown error")

@@ -1,0 +1,136 @@
+"""Bring the folder and the database together after a crash."""
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from dicom_node.core.errors import CannotUnderstand, DoesNotMatch, ReceiveError
+from dicom_node.store.files import FILE_SUFFIX, KEY, PART_SUFFIX, FileStore
+
+log = logging.getLogger("dicom_node.store")
+
+QUARANTINE = "quarantine"
+Adopt = Callable[[str, Path], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReconcileReport:
+    """What a start-up found.
+
+    Args:
+        parts_removed: uploads that a crash cut; none was acknowledged.
+        adopted: files without a row that have one now.
+        quarantined: files without a row that could not get one.
+        missing: keys of rows whose file is gone.
+    """
+
+    parts_removed: int = 0
+    adopted: int = 0
+    quarantined: int = 0
+    missing: tuple[str, ...] = ()
+
+
+def reconcile(
+    store: FileStore, known_keys: Iterable[str], adopt: Adopt
+) -> ReconcileReport:
+    """Remove part files, adopt files without rows, report rows without files.
+
+    Costs one walk over the folder's names; no file that has a row is opened. It may
+    run while a receiver writes: a part file in use is locked, and adopting a file
+    whose row is on its way makes a repeat.
+
+    Args:
+        adopt: records the file with this key. CannotUnderstand and DoesNotMatch put
+            the file into the quarantine folder; anything else ends the run and
+            leaves the file for the next one.
+    """
+    known = set(known_keys)
+    found: set[str] = set()
+    parts = adopted = quarantined = 0
+    for path in _files(store.folder):
+        if path.suffix == PART_SUFFIX:
+            parts += _remove_dead(path)
+            continue
+        key = path.stem
+        if path.suffix != FILE_SUFFIX or not KEY.fullmatch(key):
+            continue
+        found.add(key)
+        if key in known:
+            continue
+        try:
+            adopt(key, path)
+            adopted += 1
+        except (CannotUnderstand, DoesNotMatch) as error:
+            _quarantine(store.folder, path, error)
+            quarantined += 1
+    report = ReconcileReport(
+        parts_removed=parts,
+        adopted=adopted,
+        quarantined=quarantined,
+        missing=tuple(sorted(known - found)),
+    )
+    _tell(report)
+    return report
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files two folders deep; the quarantine is left alone."""
+    for first in _folders(folder):
+        for second in _folders(first):
+            with os.scandir(second) as entries:
+                names = [
+                    entry.path
+                    for entry in entries
+                    if entry.is_file(follow_symlinks=False)
+                ]
+            yield from map(Path, names)
+
+
+def _folders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    with os.scandir(folder) as entries:
+        return [
+            Path(entry.path)
+            for entry in entries
+            if len(entry.name) == 2 and entry.is_dir(follow_symlinks=False)
+        ]
+
+
+def _remove_dead(path: Path) -> bool:
+    """Remove a part file unless its writer lives, which then holds its lock."""
+    with contextlib.suppress(FileNotFoundError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        else:
+            path.unlink(missing_ok=True)
+            return True
+        finally:
+            os.close(descriptor)
+    return False
+
+
+def _quarantine(folder: Path, path: Path, error: ReceiveError) -> None:
+    target = folder / QUARANTINE
+    target.mkdir(mode=0o700, exist_ok=True)
+    path.rename(target / path.name)
+    log.warning("file quarantined", extra={"reason": type(error).__name__})
+
+
+def _tell(report: ReconcileReport) -> None:
+    log.info(
+        "store reconciled",
+        extra={
+            "parts_removed": report.parts_removed,
+            "adopted": report.adopted,
+            "quarantined": report.quarantined,
+            "missing": len(report.missing),
+        },
+    )
