@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from pydicom.dataset import Dataset
@@ -20,7 +19,8 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
-from dicom_node.core.errors import DeliveryError, UsageError
+from dicom_node.core.errors import DeliveryError
+from dicom_node.deliver.peer import Peer as Peer
 from dicom_node.deliver.refusal import explain_refusal
 
 # pynetdicom logs what it sends: identifiers, UIDs, exception texts.
@@ -42,50 +42,6 @@ _SLOWEST_BYTES_PER_SECOND = 100_000
 
 class NothingAccepted(DeliveryError):
     """The peer answers, but takes none of the proposed presentation contexts."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Peer:
-    """An application entity to call.
-
-    Args:
-        timeout_seconds: longest wait for the connection, for the answer to the
-            association request and for each answer after it.
-        name: of the destination in the configuration, "" for the command line.
-
-    Raises:
-        UsageError: a title or the port cannot be used.
-    """
-
-    host: str
-    port: int
-    called_ae_title: str
-    calling_ae_title: str
-    timeout_seconds: float = 60.0
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        for title in (self.called_ae_title, self.calling_ae_title):
-            text = title.strip()
-            plain = text.isascii() and text.isprintable() and "\\" not in text
-            if not 1 <= len(text) <= 16 or not plain:
-                raise UsageError(
-                    "an AE title takes 1 to 16 characters of ASCII without "
-                    "backslash: give another one"
-                )
-        if not self.host or not 1 <= self.port <= 65535:
-            raise UsageError("a peer is HOST:PORT with a port from 1 to 65535")
-
-    def __str__(self) -> str:
-        address = f"[{self.host}]" if ":" in self.host else self.host
-        who = f"destination '{self.name}'" if self.name else "the peer"
-        return f"{who} ({self.called_ae_title} at {address}:{self.port})"
-
-    def setting(self, key: str) -> str:
-        """Say where the user changes a setting: configuration or command line."""
-        if self.name:
-            return f"{key} of destination '{self.name}'"
-        return {"ae_title": "--called", "host and port": "--to"}.get(key, key)
 
 
 class Link:

@@ -1,14 +1,20 @@
 """Send files to an application entity as they are: `dicom-node send` and `echo`."""
 
 import os
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import UID, MediaStorageDirectoryStorage
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    MediaStorageDirectoryStorage,
+)
 from pynetdicom import build_context
 from pynetdicom.dsutils import split_dataset
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
@@ -18,9 +24,9 @@ from dicom_node.deliver.association import (
     MAX_CONTEXTS,
     Link,
     NothingAccepted,
-    Peer,
     associate,
 )
+from dicom_node.deliver.peer import Peer
 from dicom_node.deliver.status import SUCCESS, read_status
 
 
@@ -221,7 +227,8 @@ def _send_one(file: SentFile, peer: Peer, link: Link) -> SentFile:
         return replace(file, problem=text)
     started = time.monotonic()
     try:
-        status = link.store(file.path, size_bytes=file.path.stat().st_size)
+        with _of_even_length(file) as path:
+            status = link.store(path, size_bytes=path.stat().st_size)
     except (DeliveryError, OSError) as error:
         text = str(error) if isinstance(error, DeliveryError) else "cannot be read"
         return replace(file, problem=text, seconds=time.monotonic() - started)
@@ -232,3 +239,20 @@ def _send_one(file: SentFile, peer: Peer, link: Link) -> SentFile:
         problem="" if status == SUCCESS else f"{peer} {meaning.text}",
         seconds=time.monotonic() - started,
     )
+
+
+@contextmanager
+def _of_even_length(file: SentFile) -> Iterator[Path]:
+    """Give a path to the file, of a copy with a pad byte if it needs one.
+
+    A deflated stream of odd length may lie in a file, but no fragment of odd length
+    may be sent. Source: PS3.5 A.5, PS3.8 E.1.
+    """
+    size = file.path.stat().st_size
+    if file.transfer_syntax_uid != DeflatedExplicitVRLittleEndian or size % 2 == 0:
+        yield file.path
+        return
+    with tempfile.NamedTemporaryFile(suffix=".dcm") as padded:
+        padded.write(file.path.read_bytes() + b"\0")
+        padded.flush()
+        yield Path(padded.name)

@@ -16,8 +16,9 @@ from config.settings import DestinationTable, SRClass
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.types import ReportFile, Sent
-from dicom_node.deliver.association import Link, NothingAccepted, Peer, associate
+from dicom_node.deliver.association import Link, NothingAccepted, associate
 from dicom_node.deliver.choose import SR_CLASS_UIDS, rank_reports, read_report
+from dicom_node.deliver.peer import Peer
 from dicom_node.deliver.status import SUCCESS, read_status
 
 # Explicit first: in it a report leaves as the very bytes on disk.
