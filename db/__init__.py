@@ -1,0 +1,1 @@
+"""What the node remembers: SQLAlchemy lives here only, core types go in and out."""

@@ -1,0 +1,59 @@
+"""Who called, and what was refused."""
+
+from sqlalchemy import insert, select
+
+from db.codec import decode_context, encode_context
+from db.columns import MAX_ITEMS, AnyRow
+from db.engine import Database
+from db.tables import associations
+from dicom_node.core.types import AssociationRecord
+
+_COUNT_LIMIT = 2**31 - 1  # INTEGER of PostgreSQL
+
+
+def record(database: Database, association: AssociationRecord) -> None:
+    """Keep what became of an association."""
+    contexts = association.refused_contexts[:MAX_ITEMS]
+    with database.write() as connection:
+        connection.execute(
+            insert(associations).values(
+                at=association.at,
+                calling_ae_title=association.calling_ae_title,
+                called_ae_title=association.called_ae_title,
+                peer_address=association.peer_address,
+                accepted=association.accepted,
+                reason=association.reason,
+                refused_contexts=[encode_context(item) for item in contexts],
+                instances=min(association.instances, _COUNT_LIMIT),
+                refused_instances=min(association.refused_instances, _COUNT_LIMIT),
+                size_bytes=association.size_bytes,
+                seconds=association.seconds,
+            )
+        )
+
+
+def recent(
+    database: Database, *, limit: int = 50, calling_ae_title: str | None = None
+) -> tuple[AssociationRecord, ...]:
+    """Return the latest associations, newest first."""
+    query = select(associations).order_by(associations.c.id.desc()).limit(limit)
+    if calling_ae_title is not None:
+        query = query.where(associations.c.calling_ae_title == calling_ae_title)
+    with database.read() as connection:
+        return tuple(_association(row) for row in connection.execute(query))
+
+
+def _association(row: AnyRow) -> AssociationRecord:
+    return AssociationRecord(
+        at=row.at,
+        calling_ae_title=row.calling_ae_title,
+        called_ae_title=row.called_ae_title,
+        peer_address=row.peer_address,
+        accepted=row.accepted,
+        reason=row.reason,
+        refused_contexts=tuple(decode_context(item) for item in row.refused_contexts),
+        instances=row.instances,
+        refused_instances=row.refused_instances,
+        size_bytes=row.size_bytes,
+        seconds=row.seconds,
+    )

@@ -1,0 +1,109 @@
+"""Values as JSON documents and back; what an older version wrote still reads."""
+
+import math
+from dataclasses import asdict, fields
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from db.columns import MAX_ITEMS
+from dicom_node.core.states import Outcome
+from dicom_node.core.types import (
+    CodedConcept,
+    Finding,
+    ImageResult,
+    Prediction,
+    RefusedContext,
+    RoutingHeader,
+    Verdict,
+)
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_HEADER_FIELDS = frozenset(item.name for item in fields(RoutingHeader))
+
+
+def encode_header(header: RoutingHeader) -> dict[str, Any]:
+    """Return the header as a document; an age that is no number is missing."""
+    document = {name: getattr(header, name) for name in _HEADER_FIELDS}
+    age = header.patient_age_years
+    if age is not None and not math.isfinite(age):
+        document["patient_age_years"] = None
+    document["image_type"] = list(header.image_type[:MAX_ITEMS])
+    return document
+
+
+def decode_header(document: dict[str, Any]) -> RoutingHeader:
+    """Return the header."""
+    known = _known(RoutingHeader, document)
+    known["image_type"] = tuple(document.get("image_type", ()))
+    return RoutingHeader(**known)
+
+
+def encode_prediction(prediction: Prediction) -> dict[str, Any]:
+    """Return the prediction as a document."""
+    document = asdict(prediction)
+    document["started_at"] = prediction.started_at.isoformat()
+    document["finished_at"] = prediction.finished_at.isoformat()
+    return document
+
+
+def decode_prediction(document: dict[str, Any]) -> Prediction:
+    """Return the prediction."""
+    known = _known(Prediction, document)
+    known["outcome"] = Outcome(document["outcome"])
+    known["findings"] = tuple(_decode_finding(item) for item in document["findings"])
+    known["images"] = tuple(_decode_image(item) for item in document["images"])
+    known["parameters"] = tuple((key, value) for key, value in document["parameters"])
+    for name in ("started_at", "finished_at"):
+        known[name] = datetime.fromisoformat(document[name])
+    return Prediction(**known)
+
+
+def _known(kind: "type[DataclassInstance]", document: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that this version knows; a newer one may have written more."""
+    names = {item.name for item in fields(kind)}
+    return {name: value for name, value in document.items() if name in names}
+
+
+def _decode_finding(document: dict[str, Any]) -> Finding:
+    site = document.get("site")
+    known = _known(Finding, document)
+    known["concept"] = CodedConcept(**document["concept"])
+    known["site"] = None if site is None else CodedConcept(**site)
+    return Finding(**known)
+
+
+def _decode_image(document: dict[str, Any]) -> ImageResult:
+    known = _known(ImageResult, document)
+    known["frames"] = tuple(document["frames"])
+    known["scores"] = tuple(document["scores"])
+    return ImageResult(**known)
+
+
+def encode_verdict(verdict: Verdict) -> dict[str, Any]:
+    """Return the verdict as a document."""
+    return asdict(verdict)
+
+
+def decode_verdict(document: dict[str, Any]) -> Verdict:
+    """Return the verdict."""
+    return Verdict(**document)
+
+
+def encode_context(context: RefusedContext) -> dict[str, Any]:
+    """Return the refused context as a document."""
+    return {
+        "sop_class_uid": context.sop_class_uid,
+        "transfer_syntax_uids": list(context.transfer_syntax_uids[:MAX_ITEMS]),
+        "reason": context.reason,
+    }
+
+
+def decode_context(document: dict[str, Any]) -> RefusedContext:
+    """Return the refused context."""
+    return RefusedContext(
+        sop_class_uid=document["sop_class_uid"],
+        transfer_syntax_uids=tuple(document["transfer_syntax_uids"]),
+        reason=document["reason"],
+    )

@@ -1,0 +1,281 @@
+"""What a job came to and what waits for its destinations, committed together."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection, func, insert, or_, select, update
+
+from db.codec import encode_prediction
+from db.columns import AnyRow, new_id
+from db.engine import Database
+from db.tables import deliveries, findings, jobs, predictions, reports
+from db.transitions import NO_LEASE, Kind, Move, held, move, note
+from dicom_node.core.errors import DatabaseError, LostRace
+from dicom_node.core.ids import (
+    ReportId,
+    SeriesInstanceUID,
+    SOPClassUID,
+    SOPInstanceUID,
+    StudyId,
+)
+from dicom_node.core.states import WorkState
+from dicom_node.core.types import (
+    Delivery,
+    Job,
+    Prediction,
+    Report,
+    Sent,
+    Settlement,
+)
+
+_SETTLED = (WorkState.DONE, WorkState.FAILED)
+
+
+def settle_job(
+    database: Database, job: Job, settlement: Settlement, *, now: datetime
+) -> None:
+    """Commit prediction, reports, deliveries and the job's end in one transaction.
+
+    A job that `retry` brought back replaces its reports, and asks its
+    destinations for another delivery; its earlier predictions are kept.
+
+    Raises:
+        LostRace: somebody else holds the job; nothing was written.
+        DatabaseError: not a settled state, or a delivery without a report.
+    """
+    if settlement.state not in _SETTLED:
+        raise DatabaseError("a job is settled as DONE or as FAILED")
+    if settlement.destinations and not settlement.reports:
+        raise DatabaseError("there is no report to deliver")
+    step = Move(
+        kind=Kind.JOB,
+        work_id=job.job_id,
+        source=WorkState.RUNNING,
+        target=settlement.state,
+        at=now,
+        attempt=job.attempt,
+        reason=settlement.prediction.reason or None,
+    )
+    values = {**NO_LEASE, "settled_at": now, "reason": step.reason}
+    with database.write() as connection:
+        move(connection, step, values=values, only_if=held(job))
+        _keep_prediction(connection, job, settlement.prediction)
+        for rank, report in enumerate(settlement.reports):
+            _keep_report(connection, job, report, rank=rank, now=now)
+        for destination in dict.fromkeys(settlement.destinations):
+            _queue_delivery(connection, job, destination, now=now)
+
+
+def _keep_prediction(connection: Connection, job: Job, prediction: Prediction) -> None:
+    claim = connection.execute(
+        select(jobs.c.claims).where(jobs.c.id == job.job_id)
+    ).scalar_one()
+    added = connection.execute(
+        insert(predictions).values(
+            job_id=job.job_id,
+            claim=claim,
+            outcome=prediction.outcome,
+            model_version=prediction.model_version,
+            weights_sha256=prediction.weights_sha256,
+            document=encode_prediction(prediction),
+        )
+    )
+    if prediction.findings:
+        connection.execute(
+            insert(findings),
+            [
+                {
+                    "prediction_id": new_id(added),
+                    "code": finding.concept.value,
+                    "scheme": finding.concept.scheme,
+                    "meaning": finding.concept.meaning,
+                    "present": finding.present,
+                    "probability": finding.probability,
+                    "threshold": finding.threshold,
+                }
+                for finding in prediction.findings
+            ],
+        )
+
+
+def _keep_report(
+    connection: Connection, job: Job, report: Report, *, rank: int, now: datetime
+) -> None:
+    content = {
+        "rank": rank,
+        "sop_instance_uid": report.sop_instance_uid,
+        "series_instance_uid": report.series_instance_uid,
+        "file_key": report.file_key,
+        "sha256": report.sha256,
+        "created_at": now,
+    }
+    key = {"job_id": job.job_id, "sop_class_uid": report.sop_class_uid}
+    replaced = connection.execute(
+        update(reports)
+        .where(
+            reports.c.job_id == job.job_id,
+            reports.c.sop_class_uid == report.sop_class_uid,
+        )
+        .values(**content)
+    )
+    if replaced.rowcount == 0:
+        connection.execute(insert(reports).values(**key, **content))
+
+
+def _queue_delivery(
+    connection: Connection, job: Job, destination: str, *, now: datetime
+) -> None:
+    before = connection.execute(
+        select(deliveries)
+        .where(
+            deliveries.c.job_id == job.job_id,
+            deliveries.c.destination == destination,
+        )
+        .with_for_update()
+    ).first()
+    if before is not None:
+        if before.state in _SETTLED:
+            queue_again(connection, Kind.DELIVERY, before, now=now)
+        return
+    added = connection.execute(
+        insert(deliveries).values(
+            job_id=job.job_id,
+            destination=destination,
+            state=WorkState.QUEUED,
+            attempt=0,
+            claims=0,
+            queued_at=now,
+            not_before=now,
+        )
+    )
+    queued = Move(
+        kind=Kind.DELIVERY,
+        work_id=new_id(added),
+        source=None,
+        target=WorkState.QUEUED,
+        at=now,
+        attempt=0,
+    )
+    note(connection, queued)
+
+
+def queue_again(
+    connection: Connection, kind: Kind, row: AnyRow, *, now: datetime
+) -> None:
+    """Put settled work back with fresh attempts; its events stay."""
+    step = Move(
+        kind=kind,
+        work_id=row.id,
+        source=WorkState(row.state),
+        target=WorkState.QUEUED,
+        at=now,
+        attempt=row.attempt,
+        reason="put back",
+    )
+    fresh = {"attempt": 0, "queued_at": now, "not_before": now, "settled_at": None}
+    move(connection, step, values={**fresh, "reason": None})
+
+
+def settle_delivery(
+    database: Database, delivery: Delivery, sent: Sent, *, now: datetime
+) -> None:
+    """Record that the destination took the report, with the status it answered.
+
+    Raises:
+        LostRace: somebody else holds the delivery; nothing was written.
+    """
+    step = Move(
+        kind=Kind.DELIVERY,
+        work_id=delivery.delivery_id,
+        source=WorkState.RUNNING,
+        target=WorkState.DONE,
+        at=now,
+        attempt=delivery.attempt,
+        status=sent.status,
+    )
+    values = {
+        **NO_LEASE,
+        "settled_at": now,
+        "reason": None,
+        "status": sent.status,
+        "chosen": sent.sop_instance_uid,
+    }
+    with database.write() as connection:
+        move(connection, step, values=values, only_if=held(delivery))
+
+
+def choose(
+    database: Database, delivery: Delivery, sop_instance_uid: SOPInstanceUID
+) -> None:
+    """Pin the report that is about to be sent, so that a retry sends the same.
+
+    Raises:
+        LostRace: somebody else holds the delivery, or pinned another report.
+    """
+    if sop_instance_uid not in {item.sop_instance_uid for item in delivery.reports}:
+        raise DatabaseError("only a report of this delivery can be chosen")
+    with database.write() as connection:
+        done = connection.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.id == delivery.delivery_id,
+                deliveries.c.state == WorkState.RUNNING,
+                held(delivery),
+                or_(
+                    deliveries.c.chosen.is_(None),
+                    deliveries.c.chosen == sop_instance_uid,
+                ),
+            )
+            .values(chosen=sop_instance_uid)
+        )
+    if done.rowcount == 0:
+        raise LostRace("the delivery has another holder or another report")
+
+
+def predecessors(
+    database: Database,
+    study_id: StudyId,
+    *,
+    revision: int,
+    model: str,
+    sop_class_uid: SOPClassUID,
+) -> Report | None:
+    """Return the latest report of an earlier revision, None if there is none.
+
+    One that stayed in the node although its route has destinations does not
+    count: the PACS would be pointed at a document it never saw.
+    """
+    query = (
+        select(reports, jobs.c.destinations, func.count(deliveries.c.id).label("sends"))
+        .join(jobs, reports.c.job_id == jobs.c.id)
+        .outerjoin(deliveries, deliveries.c.job_id == jobs.c.id)
+        .where(
+            jobs.c.study_id == study_id,
+            jobs.c.revision < revision,
+            jobs.c.model == model,
+            reports.c.sop_class_uid == sop_class_uid,
+        )
+        .group_by(reports.c.id, jobs.c.id)
+        .order_by(jobs.c.revision.desc())
+    )
+    with database.read() as connection:
+        return _first_seen(connection.execute(query).all())
+
+
+def _first_seen(rows: Iterable[AnyRow]) -> Report | None:
+    for row in rows:
+        if row.sends or not row.destinations:
+            return report_of(row)
+    return None
+
+
+def report_of(row: AnyRow) -> Report:
+    """Return the report that a row of `reports` holds."""
+    return Report(
+        sop_class_uid=SOPClassUID(row.sop_class_uid),
+        sop_instance_uid=SOPInstanceUID(row.sop_instance_uid),
+        series_instance_uid=SeriesInstanceUID(row.series_instance_uid),
+        file_key=row.file_key,
+        sha256=row.sha256,
+        report_id=ReportId(row.id),
+    )

@@ -1,0 +1,94 @@
+"""What people and monitors ask: every study, one study's story, the counts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from sqlalchemy import Column, Connection, func, select
+
+from db.engine import Database
+from db.story import StudyStory
+from db.studies import identify
+from db.summary import StudySummary, summarise
+from db.tables import deliveries, instances, jobs, versions
+from db.tables import studies as study_table
+from db.timeline import tell
+from dicom_node.core.states import Receipt, StudyState, WorkState
+
+State = TypeVar("State", bound=StrEnum)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How much of everything there is; every state has an entry.
+
+    Args:
+        receipts: versions kept, by what receiving them changed.
+        repeats: how often bytes came again that were there.
+        oldest_job_at: since when the oldest QUEUED job waits; None without one.
+        oldest_delivery_at: the same of deliveries.
+    """
+
+    instances: int
+    receipts: Mapping[Receipt, int]
+    repeats: int
+    studies: Mapping[StudyState, int]
+    jobs: Mapping[WorkState, int]
+    deliveries: Mapping[WorkState, int]
+    oldest_job_at: datetime | None
+    oldest_delivery_at: datetime | None
+
+
+def studies(database: Database, *, limit: int | None = None) -> list[StudySummary]:
+    """Return the studies as `dicom-node studies --json` prints them.
+
+    In the order of arrival; with `limit` the latest ones alone.
+    """
+    chosen = select(study_table.c.id)
+    if limit is not None:
+        chosen = chosen.order_by(study_table.c.id.desc()).limit(limit)
+    with database.read() as connection:
+        return summarise(connection, chosen)
+
+
+def timeline(database: Database, key: str) -> tuple[StudyStory, ...]:
+    """Return the stories of the studies with this UID or Accession Number."""
+    found = identify(database, key)
+    with database.read() as connection:
+        return tuple(tell(connection, study_id) for study_id in found)
+
+
+def counts(database: Database) -> Counts:
+    """Return the counts for health and metrics."""
+    with database.read() as connection:
+        total = select(func.count()).select_from(instances)
+        repeated = select(func.coalesce(func.sum(versions.c.repeats), 0))
+        return Counts(
+            instances=int(connection.execute(total).scalar_one()),
+            receipts=_by_state(connection, versions.c.receipt, Receipt),
+            repeats=int(connection.execute(repeated).scalar_one()),
+            studies=_by_state(connection, study_table.c.state, StudyState),
+            jobs=_by_state(connection, jobs.c.state, WorkState),
+            deliveries=_by_state(connection, deliveries.c.state, WorkState),
+            oldest_job_at=_oldest(connection, jobs.c.queued_at, jobs.c.state),
+            oldest_delivery_at=_oldest(
+                connection, deliveries.c.queued_at, deliveries.c.state
+            ),
+        )
+
+
+def _by_state(
+    connection: Connection, column: Column[str], states: type[State]
+) -> dict[State, int]:
+    query = select(column, func.count()).group_by(column)
+    found = {name: count for name, count in connection.execute(query)}
+    return {state: found.get(state.value, 0) for state in states}
+
+
+def _oldest(
+    connection: Connection, queued_at: Column[datetime], state: Column[str]
+) -> datetime | None:
+    query = select(func.min(queued_at)).where(state == WorkState.QUEUED)
+    return connection.execute(query).scalar_one()

@@ -1,0 +1,122 @@
+"""Bring a database's schema to what this version of the node needs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy import Connection, inspect, text
+
+from db.engine import open_engine, parse_url, wrapped_errors
+from dicom_node.core.errors import DatabaseError
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+# Any number that no other application on the server uses for the same purpose.
+_ADVISORY_LOCK: Final = 0x6469636F
+
+
+def create_if_new(url: str) -> bool:
+    """Create the schema in an empty or missing database; say whether it did.
+
+    Two processes may call this at once: one creates, the other finds it done.
+    """
+    with _alone(url, create=True) as connection:
+        if inspect(connection).get_table_names():
+            return False
+        _upgrade(connection)
+        return True
+
+
+def check(url: str) -> None:
+    """Make sure that the schema is this version's.
+
+    Raises:
+        DatabaseError: too old, too new or none; the text names the remedy.
+    """
+    with _alone(url, create=False) as connection:
+        current = _current(connection)
+    _known(current)
+    if current != _head():
+        raise DatabaseError("the database has an old schema: run `dicom-node migrate`")
+
+
+def migrate(url: str) -> tuple[str, str]:
+    """Upgrade the schema in one transaction; return the revisions from and to.
+
+    An empty or missing database starts from "".
+
+    Raises:
+        DatabaseError: the schema is newer than this version of the node.
+    """
+    with _alone(url, create=True) as connection:
+        before = _current(connection)
+        _known(before)
+        _upgrade(connection)
+        return before, _current(connection)
+
+
+def _known(revision: str) -> None:
+    if not revision:
+        return
+    try:
+        _scripts().get_revision(revision)
+    except CommandError:
+        raise DatabaseError(
+            "the database has a newer schema than this version knows: "
+            "upgrade dicom-node"
+        ) from None
+
+
+@contextmanager
+def _alone(url: str, *, create: bool) -> Iterator[Connection]:
+    """Open one transaction that excludes every other caller of this module."""
+    parsed = parse_url(url)
+    if create and parsed.get_backend_name() == "sqlite":
+        folder = Path(str(parsed.database)).absolute().parent
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = open_engine(url, create=create, foreign_keys=False)
+    try:
+        with wrapped_errors(), engine.connect() as connection:
+            connection.execution_options(dicom_node_write=True)
+            with connection.begin():
+                if engine.dialect.name == "postgresql":
+                    connection.execute(
+                        text("SELECT pg_advisory_xact_lock(:key)"),
+                        {"key": _ADVISORY_LOCK},
+                    )
+                yield connection
+    finally:
+        engine.dispose()
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    return config
+
+
+def _scripts() -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config())
+
+
+def _head() -> str:
+    return _scripts().get_current_head() or ""
+
+
+def _current(connection: Connection) -> str:
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def _upgrade(connection: Connection) -> None:
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    if connection.dialect.name == "sqlite":
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+        if broken is not None:
+            raise DatabaseError("the migration left a row without its parent")
