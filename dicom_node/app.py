@@ -1,9 +1,7 @@
 """The composition root: from settings to the parts that run; names implementations."""
 
-from collections.abc import Callable
-
 import db.associations
-import db.studies
+import db.schema
 from config.settings import DestinationTable, Settings
 from db.engine import Database
 from dicom_node import __version__, pipeline
@@ -21,7 +19,12 @@ OUTBOX_THREADS_MAX = 4
 
 
 def open_database(settings: Settings) -> Database:
-    """Open the database that the settings name."""
+    """Open the database that the settings name.
+
+    Raises:
+        DatabaseError: it has no schema, or that of another version.
+    """
+    db.schema.check(settings.database.url)
     return Database(settings.database.url)
 
 
@@ -73,11 +76,7 @@ def build_router(settings: Settings) -> RuleRouter:
 
 def build_retry(settings: Settings) -> ExponentialBackoff:
     """Make the retry policy of jobs and deliveries."""
-    return ExponentialBackoff(
-        first_seconds=settings.work.retry_first_seconds,
-        longest_seconds=settings.work.retry_longest_seconds,
-        give_up_after_seconds=settings.work.give_up_after_hours * 3600,
-    )
+    return ExponentialBackoff.from_settings(settings.work)
 
 
 def build_executor(settings: Settings) -> Executor:
@@ -120,5 +119,3 @@ def build_outbox(settings: Settings, database: Database) -> pipeline.Outbox:
         clock=SystemClock(),
     )
 
-
-OnRow = Callable[[ReceivedInstance], Recorded]

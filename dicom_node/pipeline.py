@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import db.instances
+import db.outbox
 import db.studies
 import db.work
 from db.engine import Database
@@ -26,7 +27,7 @@ from dicom_node.core.errors import (
     ReportError,
     StoreError,
 )
-from dicom_node.core.ids import StudyId
+from dicom_node.core.ids import SOPClassUID, StudyId
 from dicom_node.core.protocols import (
     Destination,
     Executor,
@@ -104,7 +105,7 @@ def on_job(work: Work, job: Job) -> Outcome:
         return _give_up(work, job, "the worker died in every attempt")
     try:
         study = db.studies.load(work.database, job.study_id, revision=job.revision)
-        files = _open_inputs(work.instances, study.evidence)
+        files = open_inputs(work.instances, study.evidence)
         prediction = work.executor.predict(job.model, files)
         receivers = _receivers(work, job, prediction)
         reports = _write_reports(work, study, files, prediction, receivers)
@@ -120,7 +121,7 @@ def on_job(work: Work, job: Job) -> Outcome:
         destinations=receivers if reports else (),
         state=_settled_state(prediction),
     )
-    db.work.settle_job(work.database, job, settlement, now=work.clock.now())
+    db.outbox.settle_job(work.database, job, settlement, now=work.clock.now())
     return prediction.outcome
 
 
@@ -152,18 +153,18 @@ def on_delivery(outbox: Outbox, delivery: Delivery) -> WorkState:
         sent = destination.send(
             _report_files(outbox.reports, delivery, destination),
             chosen=delivery.chosen,
-            on_chosen=lambda uid: db.work.choose(outbox.database, delivery, uid),
+            on_chosen=lambda uid: db.outbox.choose(outbox.database, delivery, uid),
         )
     except DeliveryError as error:
         return _settle_undelivered(outbox, delivery, error)
-    db.work.settle_delivery(outbox.database, delivery, sent, now=outbox.clock.now())
+    db.outbox.settle_delivery(outbox.database, delivery, sent, now=outbox.clock.now())
     return WorkState.DONE
 
 
 # The steps in detail
 
 
-def _open_inputs(
+def open_inputs(
     store: InstanceStore, evidence: Sequence[Instance]
 ) -> tuple[InputFile, ...]:
     """Find the files of a revision and check that none changed at rest.
@@ -226,24 +227,29 @@ def _write_reports(
     )
     if not sop_class_uids:
         return ()
-    earlier = (
-        db.studies.predecessor(
+    found = (
+        db.outbox.predecessors(
             work.database,
             study.study_id,
             revision=study.revision,
             model=prediction.model,
-            sop_class_uid=sop_class_uid,
+            sop_class_uid=SOPClassUID(sop_class_uid),
         )
         for sop_class_uid in sop_class_uids
     )
+    earlier = {report.sop_instance_uid: report for report in found if report}
     built = work.report_builder.build(
         files,
         prediction,
         sop_class_uids=sop_class_uids,
-        predecessors=tuple(report for report in earlier if report),
+        predecessors=tuple(earlier.values()),
     )
+    # A replay of the same images by the same model is the same object, not a new one.
     return tuple(
-        replace(report, file_key=work.reports.put(content)) for report, content in built
+        earlier[report.sop_instance_uid]
+        if report.sop_instance_uid in earlier
+        else replace(report, file_key=work.reports.put(content))
+        for report, content in built
     )
 
 

@@ -2,22 +2,74 @@
 
 import argparse
 
-import db.queries
 from rich.table import Table
 
+import db.queries
+from db.summary import JobSummary, StudySummary
 from dicom_node import app
 from dicom_node.commands.screen import console, loaded, print_json
 
 
 def studies(options: argparse.Namespace) -> int:
     """Print all studies, oldest first."""
-    database = app.open_checked_database(loaded(options).settings)
+    database = app.open_database(loaded(options).settings)
     listed = db.queries.studies(database)
     if options.json:
         print_json(listed)
         return 0
     screen = console()
     if not listed:
-        screen.print("nothing was received yet: send something with `dicom-node send`")
+        screen.print(
+            "nothing was received yet: point the PACS at this node, or try "
+            "`dicom-node send FOLDER`"
+        )
         return 0
+    table = Table(box=None, pad_edge=False)
+    for name in ("study", "accession", "state", "rev", "inst", "model", "result"):
+        table.add_column(name, overflow="fold")
+    table.add_column("delivered", overflow="fold")
+    for study in listed:
+        for row in _rows(study):
+            table.add_row(*row)
+    screen.print(table)
+    screen.print("`dicom-node show UID` tells a study's whole story")
     return 0
+
+
+def _rows(study: StudySummary) -> list[tuple[str, ...]]:
+    head = (
+        study["study_instance_uid"],
+        study["accession_number"],
+        study["state"],
+        str(study["revision"]),
+        str(study["instances"]),
+    )
+    if not study["jobs"]:
+        return [(*head, "", study["ignored_because"] or "", "")]
+    rows = [
+        (job["model"], describe_job(job), describe_deliveries(job))
+        for job in study["jobs"]
+    ]
+    blank = ("",) * len(head)
+    return [(*(head if n == 0 else blank), *row) for n, row in enumerate(rows)]
+
+
+def describe_job(job: JobSummary) -> str:
+    """Say in a few words what a job came to."""
+    if job["outcome"] is None:
+        return " ".join(filter(None, (job["state"], job["reason"])))
+    parts = [
+        f"{item['meaning']} {item['probability']:.2f}" for item in job["findings"][:3]
+    ]
+    return ": ".join(
+        filter(None, (job["outcome"], ", ".join(parts) or job["reason"] or ""))
+    )
+
+
+def describe_deliveries(job: JobSummary) -> str:
+    """Say in a few words where a job's report went."""
+    return ", ".join(
+        f"{item['destination']} {item['state']}"
+        + (f" {item['status']}" if item["status"] else "")
+        for item in job["deliveries"]
+    )

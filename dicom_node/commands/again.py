@@ -1,0 +1,156 @@
+"""`retry` puts failed work back; `replay` runs a study again."""
+
+import argparse
+from collections.abc import Mapping
+
+import db.queries
+import db.revive
+import db.studies
+from config.settings import Settings
+from db.engine import Database
+from db.story import JobStory
+from dicom_node import app, pipeline
+from dicom_node.commands.screen import loaded, print_json
+from dicom_node.core.clock import SystemClock
+from dicom_node.core.errors import NodeError, UsageError
+from dicom_node.core.ids import DeviceUID, StudyId
+from dicom_node.core.states import StudyState, WorkState
+from dicom_node.core.types import Prediction, Study
+
+# Two runs on one device class agree to rounding (I11); another device may not.
+_TOLERANCE = 1e-4
+
+
+def retry(options: argparse.Namespace) -> int:
+    """Put FAILED jobs and deliveries back into the queue."""
+    database = app.open_database(loaded(options).settings)
+    uid = None
+    if options.study:
+        uid = _load(database, options.study).study_instance_uid
+    jobs, deliveries = db.revive.retry(
+        database, study_instance_uid=uid, now=SystemClock().now()
+    )
+    if options.json:
+        print_json({"jobs": jobs, "deliveries": deliveries})
+    else:
+        print(f"put back {jobs} jobs and {deliveries} deliveries")
+    return 0
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Run a study again, or with --verify compare a fresh result with the stored one.
+
+    What the present routes and models would do the same is sent again as it is;
+    anything else makes a new revision.
+    """
+    settings = loaded(options).settings
+    database = app.open_database(settings)
+    study = _load(database, options.study)
+    if study.state is StudyState.RECEIVING:
+        raise NodeError("the study is still being received: wait until it is routed")
+    latest = _latest_jobs(database, study)
+    if options.verify:
+        return _verify(options, settings, database, study, latest)
+    revision = None
+    sent = 0
+    if _unchanged(settings, study, latest):
+        sent = db.revive.resend(database, study.study_id, now=SystemClock().now())
+    else:
+        revision = db.studies.reopen(database, study.study_id, now=SystemClock().now())
+    if options.json:
+        print_json({"revision": revision, "resent": sent})
+    elif revision is None:
+        print(f"nothing has changed since: {sent} reports are sent again")
+    else:
+        print(f"the study is routed and inferred on again, as revision {revision}")
+    return 0
+
+
+def _load(database: Database, key: str) -> Study:
+    found = db.studies.identify(database, key)
+    if not found:
+        raise NodeError(
+            "no study with this Study Instance UID or Accession Number was received: "
+            "`dicom-node studies` lists all"
+        )
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} studies have this Accession Number: name one by its "
+            "Study Instance UID"
+        )
+    return db.studies.load(database, StudyId(found[0]))
+
+
+def _latest_jobs(database: Database, study: Study) -> dict[str, JobStory]:
+    """Return the jobs of the study's present revision by model."""
+    stories = db.queries.timeline(database, study.study_instance_uid)
+    return {
+        job.summary["model"]: job
+        for story in stories
+        if story.summary["study_instance_uid"] == study.study_instance_uid
+        for job in story.jobs
+        if job.summary["revision"] == study.revision
+    }
+
+
+def _unchanged(
+    settings: Settings, study: Study, latest: Mapping[str, JobStory]
+) -> bool:
+    """Tell whether routing and inferring now could only repeat what is there."""
+    routed = {route.model for route in app.build_router(settings).route(study).routes}
+    if routed != set(latest) or not routed:
+        return False
+    return all(
+        job.summary["state"] == WorkState.DONE
+        and job.prediction is not None
+        and job.prediction.device_uid == _device_uid(settings, model)
+        for model, job in latest.items()
+    )
+
+
+def _device_uid(settings: Settings, model: str) -> DeviceUID:
+    from inference.bundle import find_bundle
+
+    return find_bundle(model, settings.models.folder).device_uid
+
+
+def _verify(
+    options: argparse.Namespace,
+    settings: Settings,
+    database: Database,
+    study: Study,
+    latest: Mapping[str, JobStory],
+) -> int:
+    """Infer again and compare; nothing is stored and nothing is sent."""
+    stored = {name: job.prediction for name, job in latest.items() if job.prediction}
+    if not stored:
+        raise NodeError("there is no stored result of this revision to compare with")
+    executor = app.build_executor(settings)
+    files = pipeline.open_inputs(app.instance_store(settings), study.evidence)
+    found = {
+        model: _difference(before, executor.predict(model, files))
+        for model, before in stored.items()
+    }
+    executor.close()
+    database.close()
+    if options.json:
+        print_json({"agrees": not any(found.values()), "differences": found})
+    else:
+        for model, difference in found.items():
+            print(f"{model}: {difference or 'the same result'}")
+    return 1 if any(found.values()) else 0
+
+
+def _difference(before: Prediction, after: Prediction) -> str:
+    """Name what differs between two predictions; "" if nothing does."""
+    if before.device_uid != after.device_uid:
+        return "the model is another one now (version or weights)"
+    if before.outcome is not after.outcome:
+        return f"the outcome was {before.outcome} and is {after.outcome}"
+    for old, new in zip(before.findings, after.findings, strict=False):
+        if abs(old.probability - new.probability) > _TOLERANCE:
+            return (
+                f"the probability of {old.concept.meaning} was "
+                f"{old.probability:.4f} and is {new.probability:.4f}"
+            )
+    return ""

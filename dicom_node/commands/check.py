@@ -1,0 +1,121 @@
+"""`check`: everything wrong with the node's surroundings, in one message."""
+
+import argparse
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+
+import db.schema
+from config.settings import Settings
+from dicom_node import app
+from dicom_node.commands.screen import loaded, print_json
+from dicom_node.core.errors import NodeError
+from inference.pixels.codecs import decodable_transfer_syntaxes
+
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at."""
+
+    what: str
+    good: bool
+    detail: str
+
+
+def check(options: argparse.Namespace) -> int:
+    """Look at configuration, port, disk, database, models, device and destinations."""
+    settings = loaded(options).settings
+    found = list(_findings(settings))
+    wrong = [item for item in found if not item.good]
+    if options.json:
+        print_json({"good": not wrong, "checks": [asdict(item) for item in found]})
+    else:
+        for item in found:
+            print(f"{'ok   ' if item.good else 'WRONG'} {item.what}: {item.detail}")
+        print(f"{len(wrong)} of {len(found)} checks failed" if wrong else "all is well")
+    return 1 if wrong else 0
+
+
+def _findings(settings: Settings) -> Iterator[Finding]:
+    yield _look("port", _port, settings)
+    yield _look("disk", _disk, settings)
+    yield _look("database", _database, settings)
+    yield _look("codecs", _codecs, settings)
+    yield _look("device", _device, settings)
+    for model in dict.fromkeys(route.model for route in settings.routes):
+        yield _look(f"model '{model}'", lambda s, m=model: _model(s, m), settings)
+    if not settings.routes:
+        yield Finding(
+            what="routes", good=False, detail="no [[routes]] table: no study gets AI"
+        )
+    for table in settings.destinations:
+
+        def answers(s: Settings, name: str = table.name) -> str:
+            app.build_destinations(s)[name].check()
+            return "answers"
+
+        yield _look(f"destination '{table.name}'", answers, settings)
+
+
+def _look(what: str, look: Callable[[Settings], str], settings: Settings) -> Finding:
+    try:
+        return Finding(what=what, good=True, detail=look(settings))
+    except NodeError as error:
+        return Finding(what=what, good=False, detail=str(error))
+
+
+def _port(settings: Settings) -> str:
+    """Tell whether the port is free or a DICOM node of ours has it."""
+    host, port = settings.node.host, settings.node.port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            return (
+                f"{host}:{port} is in use ({error.strerror}); fine if this node is "
+                "running, else set node.port to a free one"
+            )
+    return f"{host}:{port} is free"
+
+
+def _disk(settings: Settings) -> str:
+    folder = settings.node.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    free, limit = shutil.disk_usage(folder).free, settings.receive.min_free_bytes
+    if free < limit:
+        raise NodeError(
+            f"{free // _MIB} MiB free, the limit is {limit // _MIB} MiB: free some "
+            "space or lower receive.min_free_bytes; until then instances get 0xA700"
+        )
+    return f"{free // _MIB} MiB free in {settings.node.data_dir}"
+
+
+def _database(settings: Settings) -> str:
+    if db.schema.is_new(settings.database.url):
+        return "new; `serve` creates the schema"
+    app.open_database(settings).close()
+    return "answers, its schema is the one of this version"
+
+
+def _codecs(_settings: Settings) -> str:
+    return f"{len(decodable_transfer_syntaxes())} transfer syntaxes can be decoded"
+
+
+def _device(settings: Settings) -> str:
+    from inference.run.device import describe_device
+
+    return describe_device(settings.models.device)
+
+
+def _model(settings: Settings, model: str) -> str:
+    from inference.bundle import find_bundle, verify_bundle
+
+    card = find_bundle(model, settings.models.folder)
+    if faults := verify_bundle(card.folder):
+        raise NodeError("; ".join(faults))
+    return f"version {card.version}, {card.architecture}, digest agrees"

@@ -1,0 +1,138 @@
+"""`show`: one study's whole story, and why; or who called and what was refused."""
+
+import argparse
+from dataclasses import asdict
+
+from pydicom.uid import UID
+from rich.console import Console
+
+import db.associations
+import db.queries
+from db.engine import Database
+from db.story import DecisionStory, JobStory, StudyStory, as_document
+from dicom_node import app
+from dicom_node.commands.screen import console, loaded, print_json
+from dicom_node.commands.studies import describe_deliveries, describe_job
+from dicom_node.core.errors import NodeError, UsageError
+
+_SHOWN_ASSOCIATIONS = 50
+_SHOWN_IMAGES = 12
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print a study's story, or the latest associations."""
+    if not options.study and not options.associations:
+        raise UsageError("name a Study Instance UID or Accession Number to show")
+    database = app.open_database(loaded(options).settings)
+    if options.associations:
+        return _show_associations(database, as_json=options.json)
+    stories = db.queries.timeline(database, options.study)
+    if not stories:
+        raise NodeError(
+            "no study with this Study Instance UID or Accession Number was received: "
+            "`dicom-node studies` lists all, `dicom-node show --associations` tells "
+            "who called and what was refused"
+        )
+    if options.json:
+        documents = [as_document(story) for story in stories]
+        print_json(documents[0] if len(documents) == 1 else documents)
+        return 0
+    screen = console()
+    for story in stories:
+        _print_story(screen, story)
+    return 0
+
+
+def _print_story(screen: Console, story: StudyStory) -> None:
+    study = story.summary
+    screen.rule(study["study_instance_uid"], align="left")
+    screen.print(
+        f"{study['state']}, revision {study['revision']}, {study['instances']} "
+        f"instances, accession number {study['accession_number'] or '(none)'}"
+    )
+    if study["ignored_because"]:
+        screen.print(f"No AI: {study['ignored_because']}", markup=False)
+    for series in story.series:
+        own = ", result of this node" if series.own_results else ""
+        screen.print(
+            f"  series {series.series_instance_uid} {series.modality or '?'} "
+            f"{series.instances} instances{own}",
+            markup=False,
+        )
+    for decision in story.decisions:
+        _print_decision(screen, decision)
+    for job in story.jobs:
+        _print_job(screen, job)
+    screen.print("\nTimeline")
+    for event in story.events:
+        detail = ", ".join(
+            f"{key} {value}" for key, value in event.detail.items() if value is not None
+        )
+        at = event.at.isoformat(sep=" ", timespec="milliseconds")
+        screen.print(f"  {at}  {event.what}  {detail}", markup=False)
+
+
+def _print_decision(screen: Console, decision: DecisionStory) -> None:
+    screen.print(f"\nRouting of revision {decision.revision}: {decision.state}")
+    for verdict in decision.verdicts:
+        mark = "yes" if verdict.matched else "NO "
+        attribute = f" ({verdict.attribute})" if verdict.attribute else ""
+        screen.print(
+            f"  {mark} route '{verdict.route}' {verdict.rule}{attribute} "
+            f"{verdict.detail}",
+            markup=False,
+        )
+
+
+def _print_job(screen: Console, job: JobStory) -> None:
+    summary = job.summary
+    screen.print(
+        f"\n{summary['model']} {summary['model_version'] or ''} on revision "
+        f"{summary['revision']}: {describe_job(summary)}",
+        markup=False,
+    )
+    if summary["reason"]:
+        screen.print(f"  because: {summary['reason']}", markup=False)
+    for finding in summary["findings"]:
+        screen.print(
+            f"  {finding['meaning']}: probability {finding['probability']:.4f}, "
+            f"present {finding['present']}"
+        )
+    images = job.prediction.images if job.prediction else ()
+    for image in images[:_SHOWN_IMAGES]:
+        text = image.error or image.skipped or f"evaluated, {image.windowing}"
+        screen.print(f"  image {image.sop_instance_uid}: {text}", markup=False)
+    if len(images) > _SHOWN_IMAGES:
+        screen.print(f"  and {len(images) - _SHOWN_IMAGES} more images")
+    if job.deliveries:
+        screen.print(f"  delivered: {describe_deliveries(summary)}")
+    for delivery in job.deliveries:
+        if delivery.reason:
+            screen.print(f"    {delivery.reason}", markup=False)
+
+
+def _show_associations(database: Database, *, as_json: bool) -> int:
+    records = db.associations.recent(database, limit=_SHOWN_ASSOCIATIONS)
+    if as_json:
+        print_json([asdict(record) for record in records])
+        return 0
+    screen = console()
+    if not records:
+        screen.print("nobody has called yet")
+    for record in records:
+        state = "accepted" if record.accepted else "REJECTED"
+        screen.print(
+            f"{record.at.isoformat(sep=' ', timespec='seconds')} {state} "
+            f"{record.calling_ae_title or '?'} at {record.peer_address} calling "
+            f"{record.called_ae_title or '?'}: {record.instances} instances, "
+            f"{record.refused_instances} refused {record.reason}",
+            markup=False,
+        )
+        for context in record.refused_contexts:
+            syntaxes = ", ".join(UID(uid).name for uid in context.transfer_syntax_uids)
+            screen.print(
+                f"    not accepted: {UID(context.sop_class_uid).name} in {syntaxes} "
+                f"({context.reason})",
+                markup=False,
+            )
+    return 0
