@@ -84,7 +84,8 @@ class Calibration:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
     """What the model may look at. An empty tuple sets no limit; where a limit is
-    set, a missing attribute counts as outside."""
+    set, a missing attribute counts as outside. `include_secondary` is for models of
+    reformats: Image Type value 2 SECONDARY."""
 
     modalities: tuple[str, ...] = ()
     sop_class_uids: tuple[str, ...] = ()
@@ -93,6 +94,7 @@ class Scope:
     min_age_years: float | None = None
     max_age_years: float | None = None  # inclusive: 5 takes a child of 5.9 years
     exclude_for_processing: bool = True
+    include_secondary: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

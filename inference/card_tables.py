@@ -202,6 +202,7 @@ class ScopeTable(Table):
     min_age_years: Annotated[float, Field(ge=0)] | None = None
     max_age_years: Annotated[float, Field(ge=0)] | None = None
     exclude_for_processing: bool = True
+    include_secondary: bool = False
 
     @model_validator(mode="after")
     def _ages(self) -> Self:

@@ -1,6 +1,7 @@
 """How timm is imported, whatever torchvision was built for."""
 
 import importlib
+import os
 import sys
 from functools import cache
 from types import ModuleType
@@ -28,6 +29,8 @@ def import_timm() -> ModuleType:
     Only in that case are the missing operators declared; a torchvision that
     fits its torch is left as it is.
     """
+    # timm imports huggingface_hub, which reads it once: nothing is downloaded.
+    os.environ["HF_HUB_OFFLINE"] = "1"
     try:
         importlib.import_module("torchvision")
     except ImportError:
