@@ -21,7 +21,7 @@ help: ## Say what the targets do
 install: $(VENV)/installed-core ## Make .venv and install the node
 
 demo: $(VENV)/installed-demo ## The whole node against a stand-in PACS (DATA=folder: your files)
-	@$(VENV)/bin/dicom-node demo $(if $(DATA),"$(DATA)")
+	@$(VENV)/bin/dicom-node demo $(if $(DATA),--data "$(DATA)")
 
 test: $(VENV)/installed-test tools ## All tests (TESTS=path: some of them)
 	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)

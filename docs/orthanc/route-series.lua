@@ -1,0 +1,9 @@
+-- Send only series of images, each when it is complete; a report that comes back is
+-- a series of its own (SR) and causes no traffic.
+local wanted = { CR = true, DX = true, CT = true, MR = true }
+
+function OnStableSeries(seriesId, tags, metadata)
+  if wanted[tags['Modality']] then
+    SendToModality(seriesId, 'ainode')
+  end
+end
