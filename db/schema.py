@@ -41,7 +41,7 @@ def check(url: str) -> None:
     with _alone(url, create=False) as connection:
         current = _current(connection)
     _known(current)
-    if current != _head():
+    if current != head():
         raise DatabaseError("the database has an old schema: run `dicom-node migrate`")
 
 
@@ -104,7 +104,8 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
-def _head() -> str:
+def head() -> str:
+    """Return the revision this version of the node needs."""
     return _scripts().get_current_head() or ""
 
 

@@ -67,6 +67,11 @@ def new_database(template: str = "template0") -> str:
     return f"postgresql://postgres@/{name}?host={folder}"
 
 
+def name_of(url: str) -> str:
+    """Return the database's name in a URL of `new_database`."""
+    return url.partition("@/")[2].partition("?")[0]
+
+
 def _administer(folder: Path) -> str:
     return f"host={folder} user=postgres dbname=postgres connect_timeout=10"
 

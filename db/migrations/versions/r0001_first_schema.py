@@ -37,7 +37,7 @@ def _studies() -> None:
         sa.Column("last_instance_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("ignored_because", sa.String(length=1024), nullable=True),
         sa.CheckConstraint(
-            "state IN ('RECEIVING', 'ROUTED', 'IGNORED')", name="ck_studies_state"
+            "state IN ('RECEIVING', 'ROUTED', 'IGNORED')", name=op.f("ck_studies_state")
         ),
         sa.PrimaryKeyConstraint("id", name="pk_studies"),
         sa.UniqueConstraint("study_instance_uid", name="uq_studies_study_instance_uid"),
@@ -97,7 +97,7 @@ def _versions() -> None:
         sa.Column("header", sa.JSON(), nullable=False),
         sa.CheckConstraint(
             "receipt IN ('new', 'repeat', 'new_metadata', 'conflict', 'own_result')",
-            name="ck_versions_receipt",
+            name=op.f("ck_versions_receipt"),
         ),
         sa.ForeignKeyConstraint(
             ["instance_id"], ["instances.id"], name="fk_versions_instance_id"
@@ -130,7 +130,8 @@ def _decisions() -> None:
         sa.Column("ignored_because", sa.String(length=1024), nullable=True),
         sa.Column("verdicts", sa.JSON(), nullable=False),
         sa.CheckConstraint(
-            "state IN ('RECEIVING', 'ROUTED', 'IGNORED')", name="ck_decisions_state"
+            "state IN ('RECEIVING', 'ROUTED', 'IGNORED')",
+            name=op.f("ck_decisions_state"),
         ),
         sa.ForeignKeyConstraint(
             ["study_id"], ["studies.id"], name="fk_decisions_study_id"
@@ -162,7 +163,7 @@ def _jobs() -> None:
         sa.Column("reason", sa.String(length=1024), nullable=True),
         sa.CheckConstraint(
             "state IN ('QUEUED', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')",
-            name="ck_jobs_state",
+            name=op.f("ck_jobs_state"),
         ),
         sa.ForeignKeyConstraint(["study_id"], ["studies.id"], name="fk_jobs_study_id"),
         sa.PrimaryKeyConstraint("id", name="pk_jobs"),
@@ -259,7 +260,7 @@ def _deliveries() -> None:
         sa.Column("reason", sa.String(length=1024), nullable=True),
         sa.CheckConstraint(
             "state IN ('QUEUED', 'RUNNING', 'DONE', 'FAILED', 'CANCELLED')",
-            name="ck_deliveries_state",
+            name=op.f("ck_deliveries_state"),
         ),
         sa.ForeignKeyConstraint(["job_id"], ["jobs.id"], name="fk_deliveries_job_id"),
         sa.PrimaryKeyConstraint("id", name="pk_deliveries"),

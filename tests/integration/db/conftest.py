@@ -1,5 +1,6 @@
 """Every test in this folder runs on SQLite and on PostgreSQL."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,20 +10,44 @@ from db import schema
 from db.engine import Database
 from tests import postgres
 
+ENGINES = ("sqlite", "postgresql")
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> str:
+    """Return the name of the engine this run of the test is on."""
+    return str(request.param)
+
+
+@pytest.fixture
+def empty_url(engine: str, tmp_path: Path) -> str:
     """Return the URL of a database that holds nothing yet."""
-    if request.param == "sqlite":
+    if engine == "sqlite":
         return f"sqlite:///{tmp_path / 'node.db'}"
     return postgres.new_database()
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return where databases with a schema are kept, to be copied."""
+    folder = tmp_path_factory.mktemp("migrated")
+    schema.create_if_new(f"sqlite:///{folder / 'node.db'}")
+    templates = {"sqlite": str(folder / "node.db")}
+    if isinstance(postgres.server(), Path):
+        url = postgres.new_database()
+        schema.create_if_new(url)
+        templates["postgresql"] = postgres.name_of(url)
+    return templates
+
+
 @pytest.fixture
-def url(empty_url: str) -> str:
+def url(engine: str, migrated: dict[str, str], tmp_path: Path) -> str:
     """Return the URL of a database with the node's schema."""
-    schema.create_if_new(empty_url)
-    return empty_url
+    if engine == "sqlite":
+        shutil.copy(migrated["sqlite"], tmp_path / "node.db")
+        return f"sqlite:///{tmp_path / 'node.db'}"
+    postgres.require()
+    return postgres.new_database(migrated["postgresql"])
 
 
 @pytest.fixture

@@ -1,0 +1,113 @@
+"""The schema: created once, migrated in one transaction, checked at the start."""
+
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.engine.interfaces import ReflectedIndex
+
+from db import schema
+from db.engine import open_engine
+from db.tables import metadata
+from dicom_node.core.errors import DatabaseError
+
+
+def _index(index: ReflectedIndex) -> str:
+    options = index.get("dialect_options", {})
+    where = [str(value) for key, value in options.items() if key.endswith("where")]
+    return f"{index['name']} {index['column_names']} {index['unique']} {where}"
+
+
+def _describe(engine: Engine) -> dict[str, object]:
+    """Return what the database itself says of its tables."""
+    inspector = inspect(engine)
+    tables = [name for name in inspector.get_table_names() if "alembic" not in name]
+    return {
+        name: {
+            "columns": [
+                (column["name"], str(column["type"]), column["nullable"])
+                for column in inspector.get_columns(name)
+            ],
+            "primary key": inspector.get_pk_constraint(name),
+            "foreign keys": sorted(map(str, inspector.get_foreign_keys(name))),
+            "unique": sorted(map(str, inspector.get_unique_constraints(name))),
+            "checks": sorted(map(str, inspector.get_check_constraints(name))),
+            "indexes": sorted(map(_index, inspector.get_indexes(name))),
+        }
+        for name in sorted(tables)
+    }
+
+
+def test_a_migrated_schema_equals_the_tables_in_the_code(
+    empty_url: str,
+) -> None:
+    assert schema.migrate(empty_url) == ("", schema.head())
+    migrated = open_engine(empty_url)
+    with migrated.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+    from_migrations = _describe(migrated)
+    with migrated.begin() as connection:
+        metadata.drop_all(connection)
+        metadata.create_all(connection)
+    assert _describe(migrated) == from_migrations
+    assert len(from_migrations) == len(metadata.tables)
+    migrated.dispose()
+
+
+def test_a_new_database_is_created_once(empty_url: str) -> None:
+    assert schema.create_if_new(empty_url)
+    schema.check(empty_url)
+    assert not schema.create_if_new(empty_url)
+    assert schema.migrate(empty_url) == (schema.head(), schema.head())
+
+
+def test_of_several_that_create_at_once_one_does(empty_url: str) -> None:
+    together = Barrier(4)
+
+    def create(_: int) -> bool:
+        together.wait()
+        return schema.create_if_new(empty_url)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sorted(pool.map(create, range(4))) == [False, False, False, True]
+    schema.check(empty_url)
+
+
+def test_a_database_without_schema_is_told_to_migrate(empty_url: str) -> None:
+    with pytest.raises(DatabaseError, match="run `dicom-node"):
+        schema.check(empty_url)
+
+
+def _pretend(url: str, statement: str) -> None:
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def test_a_newer_schema_is_refused(url: str) -> None:
+    _pretend(url, "UPDATE alembic_version SET version_num = '9999'")
+    for touch in (schema.check, schema.migrate):
+        with pytest.raises(DatabaseError, match="upgrade dicom-node"):
+            touch(url)
+
+
+def test_an_older_schema_is_told_to_migrate(url: str) -> None:
+    _pretend(url, "DELETE FROM alembic_version")
+    with pytest.raises(DatabaseError, match="run `dicom-node migrate`"):
+        schema.check(url)
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
+    """The last table of the first migration is there already: nothing is created."""
+    engine = open_engine(empty_url, create=True)
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE associations (id INTEGER)"))
+    with pytest.raises(DatabaseError):
+        schema.migrate(empty_url)
+    assert inspect(engine).get_table_names() == ["associations"]
+    engine.dispose()
