@@ -1,0 +1,1 @@
+"""Demo: a stand-in PACS, the images it sends, and a check of what comes back."""

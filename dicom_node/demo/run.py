@@ -1,0 +1,238 @@
+"""The demo from its first line to its last: read this to see what it does."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Final, NoReturn
+
+from rich.console import Console
+
+import db.queries
+from db.engine import Database
+from db.summary import StudySummary
+from dicom_node.deliver.peer import Peer
+from dicom_node.deliver.send import SendProgress, SendSummary, echo, send_files
+from dicom_node.demo import node, words
+from dicom_node.demo.images import Case, Expected, write_cases
+from dicom_node.demo.output import Output, make_output
+from dicom_node.demo.own_files import find_cases
+from dicom_node.demo.stand_in import AE_TITLE as PACS_AE_TITLE
+from dicom_node.demo.stand_in import StandInPacs
+from dicom_node.demo.story import Story
+from dicom_node.demo.verify import (
+    Check,
+    check_deliveries,
+    check_reports,
+    check_sending,
+    check_studies,
+)
+from dicom_node.demo.watch import Watch
+
+_POLL_SECONDS: Final = 0.2
+_STALLED_SECONDS: Final = 90.0  # no study changed for so long: something is off
+_LISTED_FILES: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoOptions:
+    """What the command line asks of the demo.
+
+    Args:
+        data: a folder of the user's files to send instead of the demo's images.
+        as_json: print one JSON document at the end, and nothing else.
+    """
+
+    data: Path | None
+    output: Path
+    as_json: bool = False
+
+
+def run_demo(options: DemoOptions, console: Console) -> int:
+    """Run the whole node against a stand-in PACS and check what comes back.
+
+    Returns:
+        0 if everything is as it should be, 1 if anything is off.
+
+    Raises:
+        NodeError: the demo could not be run to its end.
+    """
+    story = Story(console, silent=options.as_json)
+    output = make_output(options.output, data=options.data)
+    words.begin(story)
+    with _ending_on_sigterm(), StandInPacs(output.reports) as pacs:
+        story.step(
+            f"a stand-in PACS listens on 127.0.0.1:{pacs.port} as {PACS_AE_TITLE}"
+        )
+        cases = _prepare(options.data, output, story)
+        address = _configure(output, pacs, story)
+        running = node.NodeProcess(output)
+        try:
+            _start(running, address, story)
+            summary = _send(cases, address, story)
+            studies = _watch(cases, output, story, running=running)
+        finally:
+            exit_code = running.stop()
+        story.step("the node was asked to stop (SIGTERM) and has ended")
+        checks = _check(cases, summary, studies, pacs.files, story)
+    checks.append(Check("the node ended by itself", _exit_fault(exit_code)))
+    words.tell_checks(story, checks)
+    words.finish(story, output, own_files=options.data is not None)
+    if options.as_json:
+        print(json.dumps(_document(output, story, studies, checks), indent=2))
+    return 0 if all(check.passed for check in checks) else 1
+
+
+def _prepare(data: Path | None, output: Output, story: Story) -> list[Case]:
+    if data is None:
+        cases = write_cases(output.images)
+        story.step(f"{len(cases)} studies lie in the PACS: {output.images}")
+        return cases
+    cases, others = find_cases(data)
+    files = sum(len(case.files) for case in cases)
+    left = f"; {others} other files are left out" if others else ""
+    story.step(f"your folder holds {files} DICOM files of {len(cases)} studies{left}")
+    return cases
+
+
+def _configure(output: Output, pacs: StandInPacs, story: Story) -> Peer:
+    port = node.free_port()
+    output.config.write_text(
+        node.demo_configuration(
+            port=port, pacs_ae_title=PACS_AE_TITLE, pacs_port=pacs.port
+        ),
+        encoding="utf-8",
+    )
+    story.step(f"the node's configuration is written: {output.config}")
+    return Peer(
+        host="127.0.0.1",
+        port=port,
+        called_ae_title=node.AE_TITLE,
+        calling_ae_title=PACS_AE_TITLE,
+    )
+
+
+def _start(running: node.NodeProcess, address: Peer, story: Story) -> None:
+    story.step("the node starts: dicom-node serve")
+    running.wait_ready()
+    seconds = echo(address)
+    story.step(
+        f"the node is ready on 127.0.0.1:{address.port} as {node.AE_TITLE}; it answers "
+        f"a C-ECHO, DICOM's ping, in {seconds * 1000:.0f} ms"
+    )
+
+
+def _send(cases: Sequence[Case], address: Peer, story: Story) -> SendSummary:
+    titles = {path: case.title for case in cases for path in case.files}
+    files = list(titles)
+    listed = len(files) <= _LISTED_FILES
+    story.step(f"the PACS sends {len(files)} files to the node (C-STORE)")
+    with story.bar("sending", len(files)) as bar:
+
+        def on_progress(progress: SendProgress) -> None:
+            bar.show(progress.done)
+            last = progress.last
+            answer = "no status" if last.status is None else f"0x{last.status:04X}"
+            if last.taken and listed:
+                story.step(f"{titles[last.path]}: stored, {answer}")
+            elif not last.taken:
+                text = f"{titles[last.path]}: refused, {answer}"
+                story.step(text, "yellow")
+
+        summary = send_files(files, address, on_progress=on_progress)
+    story.step(
+        f"{summary.taken} of {len(files)} files are stored by the node; it waits "
+        f"{node.QUIET_SECONDS} s for more before it calls a study whole"
+    )
+    return summary
+
+
+def _watch(
+    cases: Sequence[Case], output: Output, story: Story, *, running: node.NodeProcess
+) -> list[StudySummary]:
+    """Tell what becomes of the studies until each has its answer."""
+    watch = Watch(cases, story.step)
+    studies: list[StudySummary] = []
+    with (
+        closing(Database(f"sqlite:///{output.database}")) as database,
+        story.bar("answered", watch.total) as bar,
+    ):
+        changed = time.monotonic()
+        while watch.answered < watch.total:
+            studies = db.queries.studies(database)
+            if watch.update(studies):
+                changed = time.monotonic()
+            bar.show(watch.answered)
+            if not running.running:
+                story.step("the node has ended by itself: see its log", "red")
+                break
+            if time.monotonic() - changed > _STALLED_SECONDS:
+                story.step("nothing has changed for too long: giving up", "red")
+                break
+            time.sleep(_POLL_SECONDS)
+    return studies
+
+
+def _check(
+    cases: Sequence[Case],
+    summary: SendSummary,
+    studies: Sequence[StudySummary],
+    reports: Sequence[Path],
+    story: Story,
+) -> list[Check]:
+    checks = [*check_sending(cases, summary), *check_studies(cases, studies)]
+    checks += check_deliveries(studies, reports)
+    with story.bar("validating", len(reports)) as bar:
+        checks += check_reports(cases, reports, on_progress=bar.show)
+    if any(case.expected is Expected.PRESENT for case in cases) and not reports:
+        checks.append(Check("there are reports to validate", "there is none"))
+    return checks
+
+
+def _exit_fault(code: int) -> str:
+    return "" if code == 0 else f"its exit code is {code}: see its log"
+
+
+def _document(
+    output: Output,
+    story: Story,
+    studies: Sequence[StudySummary],
+    checks: Sequence[Check],
+) -> dict[str, object]:
+    return {
+        "passed": all(check.passed for check in checks),
+        "seconds": round(story.seconds, 3),
+        "research_use_only": True,
+        "steps": [asdict(step) for step in story.steps],
+        "studies": list(studies),
+        "checks": [
+            {"name": check.name, "passed": check.passed, "fault": check.fault or None}
+            for check in checks
+        ],
+        "paths": {
+            "configuration": str(output.config),
+            "database": str(output.database),
+            "data": str(output.data),
+            "log": str(output.log),
+            "reports": str(output.reports),
+        },
+    }
+
+
+@contextmanager
+def _ending_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the demo as Ctrl-C does: its processes are stopped first."""
+
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
