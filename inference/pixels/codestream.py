@@ -1,0 +1,139 @@
+"""Headers of compressed frames: what the codestream itself says it holds."""
+
+import struct
+from dataclasses import dataclass
+
+from dicom_node.core.errors import PixelError
+
+_STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
+_START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
+_LOSSLESS_JPEG = 0xC3
+_JPEG_LS = 0xF7
+_COD, _SOT = 0xFF52, 0xFF90
+_HTJ2K_CAPABILITY = 0x4000  # in Rsiz: Part 15 is needed, ISO/IEC 15444-15 A.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Codestream:
+    """Size and kind of one compressed frame.
+
+    Args:
+        codec: "jpeg", "jpeg lossless", "jpegls", "jpeg2k" or "htj2k".
+        precision: bits a sample.
+        is_signed: JPEG 2000 alone can say so.
+        is_ybr: whether the samples are YCbCr by the codestream's own marks;
+            None when it does not say.
+        is_reversible: JPEG 2000 alone, the wavelet loses nothing.
+    """
+
+    codec: str
+    rows: int
+    columns: int
+    samples: int
+    precision: int
+    is_signed: bool = False
+    is_ybr: bool | None = None
+    is_reversible: bool = True
+
+
+def read_codestream(frame: bytes) -> Codestream:
+    """Read the header of a JPEG, JPEG-LS, JPEG 2000 or HTJ2K frame.
+
+    Raises:
+        PixelError: it is none of these, or broken off.
+    """
+    if frame[:12] == b"\0\0\0\x0cjP  \r\n\x87\n":  # a JP2 file, which PS3.5 forbids
+        start = frame.find(b"\xff\x4f\xff\x51")
+        frame = frame[start:] if start > 0 else b""
+    try:
+        if frame[:2] == b"\xff\xd8":
+            return _read_jpeg(frame)
+        if frame[:4] == b"\xff\x4f\xff\x51":
+            return _read_jpeg_2000(frame)
+    except (struct.error, IndexError):
+        raise PixelError("Pixel Data holds a codestream that is broken off") from None
+    raise PixelError("Pixel Data does not begin with a known codestream")
+
+
+def _read_jpeg(frame: bytes) -> Codestream:
+    """Walk the marker segments up to the frame header. Source: ITU-T T.81 B.2."""
+    is_jfif, adobe_transform, position = False, -1, 2
+    while True:
+        if frame[position] != 0xFF:
+            raise PixelError("Pixel Data holds a JPEG with a broken marker")
+        marker = frame[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        position += 2
+        if marker in _STANDALONE:
+            continue
+        (length,) = struct.unpack_from(">H", frame, position)
+        segment = frame[position + 2 : position + length]
+        if marker == 0xE0 and segment[:5] == b"JFIF\0":
+            is_jfif = True
+        elif marker == 0xEE and segment[:5] == b"Adobe" and len(segment) >= 12:
+            adobe_transform = segment[11]
+        elif marker in _START_OF_FRAME:
+            return _frame_header(marker, segment, is_jfif, adobe_transform)
+        elif marker in (0xD9, 0xDA):
+            raise PixelError("Pixel Data holds a JPEG without a frame header")
+        position += max(length, 2)
+
+
+def _frame_header(
+    marker: int, segment: bytes, is_jfif: bool, adobe_transform: int
+) -> Codestream:
+    precision, rows, columns, samples = struct.unpack_from(">BHHB", segment)
+    components = [segment[6 + 3 * i : 9 + 3 * i] for i in range(samples)]
+    names = bytes(component[0] for component in components)
+    is_subsampled = len({component[1] for component in components}) > 1
+    is_ybr: bool | None = None
+    if adobe_transform >= 0:
+        is_ybr = adobe_transform == 1
+    elif names == b"RGB":
+        is_ybr = False
+    elif is_jfif or is_subsampled:
+        is_ybr = True
+    codec = "jpegls" if marker == _JPEG_LS else "jpeg"
+    if marker == _LOSSLESS_JPEG:
+        codec, is_ybr = "jpeg lossless", None  # PS3.5 8.2.1: no transformation
+    return Codestream(
+        codec=codec,
+        rows=rows,
+        columns=columns,
+        samples=samples,
+        precision=precision,
+        is_ybr=is_ybr if samples == 3 else None,
+    )
+
+
+def _read_jpeg_2000(frame: bytes) -> Codestream:
+    """Read SIZ. Source: ISO/IEC 15444-1 A.5.1."""
+    capability, x1, y1, x0, y0 = struct.unpack_from(">HIIII", frame, 6)
+    (samples,) = struct.unpack_from(">H", frame, 40)
+    components = [struct.unpack_from(">BBB", frame, 42 + 3 * i) for i in range(samples)]
+    if len(set(components)) != 1:
+        raise PixelError("Pixel Data holds a JPEG 2000 with unlike components")
+    depth, dx, dy = components[0]
+    return Codestream(
+        codec="htj2k" if capability & _HTJ2K_CAPABILITY else "jpeg2k",
+        rows=-(-y1 // dy) - -(-y0 // dy) if dy else 0,
+        columns=-(-x1 // dx) - -(-x0 // dx) if dx else 0,
+        samples=samples,
+        precision=(depth & 0x7F) + 1,
+        is_signed=bool(depth & 0x80),
+        is_reversible=_is_reversible(frame),
+    )
+
+
+def _is_reversible(frame: bytes) -> bool:
+    """Read the transformation in COD. Source: ISO/IEC 15444-1 A.6.1."""
+    position = 2
+    while True:
+        marker, length = struct.unpack_from(">HH", frame, position)
+        if marker == _COD:
+            return frame[position + 13] == 1
+        if marker == _SOT or length < 2:
+            raise PixelError("Pixel Data holds a JPEG 2000 without coding style")
+        position += 2 + length

@@ -1,0 +1,179 @@
+"""Decode one frame into stored values, and nothing but that frame."""
+
+import importlib
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydicom.encaps import encapsulate
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.uid import UID
+
+from dicom_node.core.errors import PixelError
+from inference.pixels.border import third_party
+from inference.pixels.codecs import LOSSY, NATIVE, RLE, has_extension
+from inference.pixels.codestream import Codestream, read_codestream
+from inference.pixels.fragments import read_frame
+from inference.pixels.native import Samples, arrange, read_native_frame
+from inference.pixels.read import FrameSource, name_transfer_syntax
+
+_RLE_HEADER = struct.Struct("<16I")
+
+# Codec -> imagecodecs extension and function.
+_FUNCTIONS = {
+    "jpeg": ("_jpeg8", "jpeg8_decode"),
+    "jpeg lossless": ("_jpeg8", "jpeg8_decode"),
+    "jpegls": ("_jpegls", "jpegls_decode"),
+    "jpeg2k": ("_jpeg2k", "jpeg2k_decode"),
+    "htj2k": ("_htj2k", "htj2k_decode"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFrame:
+    """One decoded frame.
+
+    Args:
+        values: (rows, columns) or (rows, columns, 3), sign and mask applied.
+        is_ybr: the three samples are still YCbCr.
+    """
+
+    values: Samples
+    is_ybr: bool = False
+
+
+def decode_frame(source: FrameSource, index: int) -> StoredFrame:
+    """Decode frame `index`, counted from 0.
+
+    Raises:
+        PixelError: the frame is broken, or is not what the header says.
+    """
+    layout = source.layout
+    is_ybr = layout.photometric in ("YBR_FULL", "YBR_FULL_422")
+    if source.transfer_syntax_uid in NATIVE:
+        values = read_native_frame(source, index)
+        precision = layout.bits_allocated
+    else:
+        frame = read_frame(source.pixels, source.frame_table[index])
+        if source.transfer_syntax_uid == RLE:
+            values, precision = _decode_rle(frame, source), layout.bits_allocated
+        else:
+            codestream = read_codestream(frame)
+            _check(codestream, source)
+            values = _decode(frame, codestream, source)
+            precision = codestream.precision
+            # libjpeg has done the colour, by the codestream's marks or our word.
+            is_ybr = is_ybr and codestream.codec != "jpeg"
+            if codestream.is_signed:
+                return StoredFrame(values=values)
+    if layout.is_float:
+        return StoredFrame(values=values)
+    return StoredFrame(values=_stored(values, source, precision), is_ybr=is_ybr)
+
+
+def _check(codestream: Codestream, source: FrameSource) -> None:
+    """Compare the codestream's header with the data set's, before allocating."""
+    layout = source.layout
+    if (codestream.rows, codestream.columns) != (layout.rows, layout.columns):
+        raise PixelError("Rows and Columns are not those of the codestream")
+    if codestream.samples != layout.samples:
+        raise PixelError("SamplesPerPixel is not that of the codestream")
+    if codestream.precision > max(layout.bits_allocated, 8):
+        raise PixelError("BitsAllocated is below the precision of the codestream")
+
+
+def _decode(frame: bytes, codestream: Codestream, source: FrameSource) -> Samples:
+    """Decode with imagecodecs, else with pydicom's plugins."""
+    extension, function = _FUNCTIONS[codestream.codec]
+    codec = f"{name_transfer_syntax(source.transfer_syntax_uid)} cannot be decoded"
+    options: dict[str, str] = {}
+    if codestream.codec == "jpeg" and codestream.samples == 3:
+        says_ybr = codestream.is_ybr
+        if says_ybr is None:
+            says_ybr = source.layout.photometric != "RGB"
+        options = {"colorspace": "YCBCR" if says_ybr else "RGB", "outcolorspace": "RGB"}
+    values: Samples | None = None
+    # OpenJPH wraps what lossy coding pushes over the top: 256 becomes 0, white black.
+    wraps = codestream.codec == "htj2k" and not codestream.is_reversible
+    if has_extension(extension) and not wraps:
+        decoder = getattr(importlib.import_module("imagecodecs"), function)
+        try:
+            values = np.asarray(decoder(frame, **options))
+        except Exception:  # noqa: BLE001 - each codec has its own error classes
+            values = None
+    if values is None:
+        if codestream.codec in ("jpeg", "jpeg lossless"):
+            raise PixelError(f"{codec}: the frame is broken")
+        with third_party(f"{codec}: the frame is broken"):
+            values = _decode_with_pydicom(frame, source)
+    layout = source.layout
+    shape = (layout.rows, layout.columns, *((3,) if layout.samples == 3 else ()))
+    if values.shape != shape:
+        raise PixelError(f"{codec}: the frame has another shape than its header")
+    return values
+
+
+def _decode_with_pydicom(frame: bytes, source: FrameSource) -> Samples:
+    layout = source.layout
+    options: dict[str, Any] = {
+        "rows": layout.rows,
+        "columns": layout.columns,
+        "samples_per_pixel": layout.samples,
+        "photometric_interpretation": layout.photometric,
+        "planar_configuration": 0,
+        "bits_allocated": layout.bits_allocated,
+        "bits_stored": layout.bits_stored,
+        "pixel_representation": int(layout.is_signed),
+        "number_of_frames": 1,
+        "pixel_keyword": "PixelData",
+    }
+    decoder = get_decoder(UID(source.transfer_syntax_uid))
+    values, _ = decoder.as_array(encapsulate([frame]), index=0, raw=True, **options)
+    decoded: Samples = values
+    return decoded
+
+
+def _decode_rle(frame: bytes, source: FrameSource) -> Samples:
+    """Decode RLE Lossless. Source: PS3.5 Annex G."""
+    layout = source.layout
+    count = layout.rows * layout.columns
+    is_bits = layout.bits_allocated == 1
+    sample_bytes = max(layout.bits_allocated // 8, 1)
+    if len(frame) < _RLE_HEADER.size:
+        raise PixelError("RLE Lossless cannot be decoded: the frame is broken off")
+    if _RLE_HEADER.unpack_from(frame)[0] != layout.samples * sample_bytes:
+        raise PixelError("RLE Lossless has not the segments that BitsAllocated needs")
+    with third_party("RLE Lossless cannot be decoded: the frame is broken"):
+        decode = importlib.import_module("rle.rle").decode_frame
+        pixels = (count + 7) // 8 if is_bits else count
+        raw = decode(frame, pixels, sample_bytes * 8, "<")
+        flat = np.frombuffer(raw, f"<u{sample_bytes}")
+        if is_bits:
+            flat = np.unpackbits(flat, bitorder="little")[:count]
+        return arrange(flat, source, by_plane=True)
+
+
+def _stored(values: Samples, source: FrameSource, precision: int) -> Samples:
+    """Cut off foreign bits and give the sign: stored values as PS3.5 8.1.1 has them.
+
+    Old files keep overlays in the bits above Bits Stored. A lossy codestream has
+    no such bits; there a value above Bits Stored is overshoot and stays.
+    """
+    layout = source.layout
+    container = values.dtype.itemsize * 8
+    bits = min(precision, container)
+    pattern: Samples = values.view(f"u{values.dtype.itemsize}")
+    pattern = pattern.astype(pattern.dtype.newbyteorder("="), copy=False)
+    if source.transfer_syntax_uid not in LOSSY:
+        shift = layout.high_bit + 1 - layout.bits_stored
+        if shift and precision > layout.high_bit:
+            pattern = pattern >> shift
+        bits = min(bits, layout.bits_stored)
+    if layout.is_signed:
+        spare = container - bits
+        signed: Samples = (pattern << spare).view(f"i{values.dtype.itemsize}")
+        return signed >> spare
+    if bits < container:
+        return pattern & pattern.dtype.type((1 << bits) - 1)
+    return pattern

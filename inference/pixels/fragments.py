@@ -1,0 +1,153 @@
+"""Where each frame's fragments lie in encapsulated Pixel Data (PS3.5 A.4)."""
+
+import struct
+from dataclasses import dataclass
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.dataset import Dataset
+
+from dicom_node.core.errors import PixelError
+from inference.pixels.attributes import has
+
+_ITEM = b"\xfe\xff\x00\xe0"
+_ITEM_HEADER = struct.Struct("<4sI")
+_SEQUENCE_END = b"\xfe\xff\xdd\xe0"
+_END_OF_IMAGE = b"\xff\xd9"  # the last marker of JPEG, JPEG-LS and JPEG 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelBytes:
+    """The value of the pixel element, left where it is until a frame is wanted.
+
+    Args:
+        path: the file it lies in, or None when `content` holds it.
+        start: offset of the value.
+        length: in bytes, up to the end of the file when undefined.
+    """
+
+    path: Path | None
+    content: bytes
+    start: int
+    length: int
+
+    def open(self) -> BinaryIO:
+        """Open what the value lies in, positioned anywhere."""
+        if self.path is None:
+            return BytesIO(self.content)
+        try:
+            return self.path.open("rb")
+        except OSError:
+            raise PixelError("the file with the Pixel Data cannot be read") from None
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset` in the value.
+
+        Raises:
+            PixelError: the value ends before that.
+        """
+        if offset < 0 or size < 0 or offset + size > self.length:
+            raise PixelError("Pixel Data is shorter than its header says")
+        with self.open() as file:
+            file.seek(self.start + offset)
+            found = file.read(size)
+        if len(found) != size:
+            raise PixelError("Pixel Data is shorter than its header says")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Fragment:
+    """One fragment: its item's offset from the first item, its value's place."""
+
+    item_offset: int
+    offset: int
+    size: int
+
+
+FrameTable = tuple[tuple[Fragment, ...], ...]
+
+
+def read_frame_table(pixels: PixelBytes, dataset: Dataset, frames: int) -> FrameTable:
+    """Find the fragments of every frame.
+
+    Raises:
+        PixelError: the items are broken, or do not make up Number of Frames.
+    """
+    table, fragments = _walk(pixels)
+    if not fragments:
+        raise PixelError("Pixel Data holds no fragment")
+    if frames == 1:
+        return (tuple(fragments),)
+    if len(fragments) == frames:
+        return tuple((fragment,) for fragment in fragments)
+    grouped = _group(fragments, _extended_offsets(dataset) or table, frames)
+    return grouped or _split_at_end_of_image(pixels, fragments, frames)
+
+
+def read_frame(pixels: PixelBytes, fragments: tuple[Fragment, ...]) -> bytes:
+    """Return one frame's codestream."""
+    return b"".join(pixels.read(part.offset, part.size) for part in fragments)
+
+
+def _walk(pixels: PixelBytes) -> tuple[tuple[int, ...], list[Fragment]]:
+    """Read the item headers: the Basic Offset Table and every fragment."""
+    table: tuple[int, ...] | None = None
+    fragments: list[Fragment] = []
+    position = origin = 0
+    with pixels.open() as file:
+        while position + 8 <= pixels.length:
+            file.seek(pixels.start + position)
+            tag, size = _ITEM_HEADER.unpack(file.read(8))
+            if tag == _SEQUENCE_END:
+                break
+            position += 8
+            if tag != _ITEM or position + size > pixels.length:
+                raise PixelError("Pixel Data has a fragment that is broken off")
+            if table is None:
+                content = file.read(size)
+                table = tuple(
+                    v for (v,) in struct.iter_unpack("<I", content[: size & ~3])
+                )
+                origin = position + size
+            else:
+                fragments.append(Fragment(position - 8 - origin, position, size))
+            position += size
+    return table or (), fragments
+
+
+def _group(
+    fragments: list[Fragment], offsets: tuple[int, ...], frames: int
+) -> FrameTable | None:
+    """Group fragments by an offset table, None if the table cannot be right."""
+    places = {part.item_offset: index for index, part in enumerate(fragments)}
+    starts = [places.get(offset, -1) for offset in offsets]
+    if len(starts) != frames or -1 in starts or starts != sorted(set(starts)):
+        return None
+    return tuple(tuple(fragments[a:b]) for a, b in pairwise([*starts, len(fragments)]))
+
+
+def _extended_offsets(dataset: Dataset) -> tuple[int, ...]:
+    """Return the Extended Offset Table (PS3.3 C.7.6.3.1.8)."""
+    if not has(dataset, "ExtendedOffsetTable"):
+        return ()
+    value = dataset.get_item("ExtendedOffsetTable").value
+    if not isinstance(value, bytes) or len(value) % 8:
+        raise PixelError("ExtendedOffsetTable is not made of 64-bit offsets")
+    return struct.unpack(f"<{len(value) // 8}Q", value)
+
+
+def _split_at_end_of_image(
+    pixels: PixelBytes, fragments: list[Fragment], frames: int
+) -> FrameTable:
+    """Group fragments by the end-of-image marker, for want of an offset table."""
+    ends = [0]
+    for index, part in enumerate(fragments):
+        tail = min(part.size, 10)
+        if _END_OF_IMAGE in pixels.read(part.offset + part.size - tail, tail):
+            ends.append(index + 1)
+    if len(ends) - 1 != frames:
+        raise PixelError("Pixel Data does not hold NumberOfFrames frames")
+    return tuple(tuple(fragments[a:b]) for a, b in pairwise(ends))

@@ -1,0 +1,191 @@
+"""Open a DICOM file up to its pixels: header parsed, pixels left on disk."""
+
+import struct
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import UID
+
+from dicom_node.core.errors import PixelError
+from inference.pixels.border import third_party
+from inference.pixels.codecs import (
+    DEFLATED,
+    EXPLICIT_BIG,
+    IMPLICIT_LITTLE,
+    NATIVE,
+    UNDECODABLE,
+    decodable_transfer_syntaxes,
+)
+from inference.pixels.fragments import FrameTable, PixelBytes, read_frame_table
+from inference.pixels.layout import PixelLayout, PixelLimits, read_layout
+
+_PIXEL_ELEMENTS = {
+    0x7FE00008: "FloatPixelData",
+    0x7FE00009: "DoubleFloatPixelData",
+    0x7FE00010: "PixelData",
+}
+_UNDEFINED = 0xFFFFFFFF
+_SHORT_LENGTH_VRS = (b"US", b"SS", b"UL", b"SL", b"FL", b"FD", b"LO", b"SH", b"UI")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameSource:
+    """An image whose header is parsed and whose pixels are not yet decoded.
+
+    Args:
+        dataset: everything before the pixel element.
+        frame_table: the fragments of each frame, () for native encoding.
+        words_are_swapped: pixel bytes come as big endian 16-bit words (OW).
+    """
+
+    dataset: Dataset
+    number_of_frames: int
+    transfer_syntax_uid: str
+    layout: PixelLayout
+    pixels: PixelBytes
+    frame_table: FrameTable
+    is_little_endian: bool
+    words_are_swapped: bool
+
+
+def open_image(path: Path, *, limits: PixelLimits = PixelLimits()) -> FrameSource:  # noqa: B008 - frozen
+    """Parse the header of an image and check what it claims.
+
+    Raises:
+        PixelError: not a DICOM image, a transfer syntax that cannot be decoded,
+            or attributes that contradict one another, the limits or the file.
+    """
+    try:
+        with path.open("rb") as file:
+            return _open(file, path, limits)
+    except OSError:
+        raise PixelError("the file cannot be read") from None
+
+
+def name_transfer_syntax(uid: str) -> str:
+    """Return the registered name, which cannot be a sender's text."""
+    name = UNDECODABLE.get(uid, UID(uid).name)
+    return name if name != uid else "an unregistered one"
+
+
+def _open(file: BinaryIO, path: Path, limits: PixelLimits) -> FrameSource:
+    syntax = _read_transfer_syntax(file)
+    if syntax not in decodable_transfer_syntaxes():
+        raise PixelError(
+            f"Transfer Syntax cannot be decoded: {name_transfer_syntax(syntax)}"
+        )
+    content: bytes | None = None
+    if syntax == DEFLATED:
+        content = _inflate(file, limits.inflated_bytes)
+        file = BytesIO(content)
+    is_little = syntax != EXPLICIT_BIG
+    with third_party("the data set cannot be parsed"):
+        dataset = read_dataset(
+            file, syntax == IMPLICIT_LITTLE, is_little, stop_when=_at_pixels
+        )
+    element, vr, length = _pixel_header(file, dataset)
+    start = file.tell()
+    rest = file.seek(0, 2) - start
+    if length != _UNDEFINED and length > rest:
+        raise PixelError(f"{element} is shorter than its length says")
+    pixels = PixelBytes(
+        path=path if content is None else None,
+        content=content or b"",
+        start=start,
+        length=rest if length == _UNDEFINED else length,
+    )
+    layout = read_layout(dataset, element, limits)
+    _check_encoding(layout, syntax, length)
+    table: FrameTable = ()
+    if syntax not in NATIVE:
+        table = read_frame_table(pixels, dataset, layout.frames)
+    return FrameSource(
+        dataset=dataset,
+        number_of_frames=layout.frames,
+        transfer_syntax_uid=syntax,
+        layout=layout,
+        pixels=pixels,
+        frame_table=table,
+        is_little_endian=is_little,
+        words_are_swapped=not is_little and vr == "OW",
+    )
+
+
+def _read_transfer_syntax(file: BinaryIO) -> str:
+    """Read preamble and file meta information; leave the file behind them."""
+    beginning = file.read(132)
+    if beginning[128:] != b"DICM":
+        # Some writers leave out preamble and prefix, not the meta information.
+        if beginning[:2] != b"\x02\x00":
+            raise PixelError("not a DICOM file: the DICM prefix is missing")
+        file.seek(0)
+    with third_party("the File Meta Information cannot be parsed"):
+        meta = read_dataset(file, False, True, stop_when=_behind_meta)
+        syntax = str(meta.get("TransferSyntaxUID") or "").strip(" \0")
+        if not syntax:
+            raise PixelError("TransferSyntaxUID is missing")
+        return syntax
+
+
+def _behind_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag.group != 2
+
+
+def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag in _PIXEL_ELEMENTS
+
+
+def _pixel_header(file: BinaryIO, dataset: Dataset) -> tuple[str, str, int]:
+    """Read tag, VR and length of the pixel element; leave the file at its value."""
+    is_implicit, is_little = dataset.original_encoding
+    order = "<" if is_little else ">"
+    raw = file.read(8)
+    if len(raw) < 8:
+        raise PixelError("the data set has no Pixel Data")
+    group, number = struct.unpack_from(order + "HH", raw)
+    element = _PIXEL_ELEMENTS.get(group << 16 | number)
+    if element is None:
+        raise PixelError("the data set has no Pixel Data")
+    if is_implicit:
+        return element, "OW", int(struct.unpack_from(order + "I", raw, 4)[0])
+    vr = raw[4:6]
+    if vr in _SHORT_LENGTH_VRS:
+        raise PixelError(f"{element} has a VR that cannot hold pixels")
+    tail = file.read(4)
+    if len(tail) < 4:
+        raise PixelError(f"{element} is broken off")
+    return element, vr.decode("ascii", "replace"), struct.unpack(order + "I", tail)[0]
+
+
+def _inflate(file: BinaryIO, limit: int) -> bytes:
+    """Inflate a deflated data set, but no further than the limit."""
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        content = inflater.decompress(file.read(), limit + 1)
+    except zlib.error:
+        raise PixelError("the deflated data set is broken") from None
+    if len(content) > limit:
+        raise PixelError(f"the data set inflates beyond the limit of {limit} bytes")
+    return content
+
+
+def _check_encoding(layout: PixelLayout, syntax: str, length: int) -> None:
+    """Check that the value is encapsulated or native as the syntax wants it."""
+    if syntax not in NATIVE:
+        if layout.is_float:
+            raise PixelError(f"{layout.element} cannot be compressed")
+        if length != _UNDEFINED:
+            raise PixelError("Pixel Data is not encapsulated as its syntax demands")
+        return
+    if length == _UNDEFINED:
+        raise PixelError("Pixel Data has an undefined length in a native syntax")
+    if length * 8 < layout.frame_bits * layout.frames:
+        raise PixelError(
+            f"{layout.element} is shorter than Rows x Columns x NumberOfFrames"
+        )
