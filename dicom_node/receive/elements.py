@@ -60,6 +60,7 @@ class _Walk:
         self._limits = limits
         self._position = 0
         self._left = limits.max_elements
+        self._empty_left = limits.max_empty_elements
         self._values: dict[int, tuple[int, int]] = {}
         self._pixels: list[PixelElement] = []
         self._stack = [Frame(encoding, len(data), defined=True, items=False)]
@@ -93,7 +94,9 @@ class _Walk:
         data, top, wanted = self._data, len(self._stack) == 1, self._wanted
         position = self._position
         while position + 8 <= end:
-            self._count()
+            self._left -= 1
+            if self._left < 0:
+                raise CannotUnderstand("the data set has too many elements")
             group, element, length = layout.implicit.unpack_from(data, position)
             if group == 0xFFFE:
                 return self._end_item(frame, element, position + 8)
@@ -117,6 +120,8 @@ class _Walk:
                 continue
             if stop > end:
                 raise _Malformed("an element is longer than what it lies in")
+            if not length:
+                self._count_empty()
             if vr in SEQUENCE_VR and self._opens(frame, tag, vr, (start, stop)):
                 return None
             if group & 1 and 0x10 <= element <= 0xFF:
@@ -134,6 +139,11 @@ class _Walk:
         self._left -= 1
         if self._left < 0:
             raise CannotUnderstand("the data set has too many elements")
+
+    def _count_empty(self) -> None:
+        self._empty_left -= 1
+        if self._empty_left < 0:
+            raise CannotUnderstand("the data set has too many empty elements")
 
     def _keep(self, tag: int, start: int, stop: int) -> None:
         if tag >> 16 <= 2:

@@ -42,10 +42,16 @@ IMPLICIT_LITTLE: Final = Encoding(explicit=False, little=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WalkLimits:
-    """Where the walk gives up."""
+    """Where the walk gives up.
+
+    Args:
+        max_empty_elements: elements without a value cost a reader far more memory
+            than they take in the file, and no real data set is made of them.
+    """
 
     max_depth: int = 32
     max_elements: int = 1_000_000
+    max_empty_elements: int = 50_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
