@@ -52,7 +52,7 @@ def outside_scope(file: InputFile, scope: Scope) -> str:
         return fault  # what follows means little for another modality
     if scope.sop_class_uids and file.sop_class_uid not in scope.sop_class_uids:
         return "SOP Class UID is not one of those that the model covers"
-    return "; ".join(fault for fault in _misses(header, scope) if fault)
+    return ". ".join(fault for fault in _misses(header, scope) if fault)
 
 
 def _never_inferred(file: InputFile, scope: Scope) -> str:

@@ -98,12 +98,15 @@ class BoundedSocket(AssociationSocket):
         connection = self.socket if self._is_connected else None
         if self._association.dimse.messages.qsize() >= _MAX_WAITING:
             connection = None
+        wait_ms = _IDLE_MS if connection is not None else _BLOCKED_MS
+        if not self.event_queue.empty():
+            wait_ms = 0  # the state machine takes one event at a time
         poll = select.poll()  # select() fails on descriptors above 1023
         poll.register(self._bell.out, select.POLLIN)
         try:
             if connection is not None:
                 poll.register(connection, select.POLLIN)
-            events = poll.poll(_BLOCKED_MS if connection is None else _IDLE_MS)
+            events = poll.poll(wait_ms)
         except (OSError, ValueError):
             self.event_queue.put("Evt17")
             return False
@@ -150,16 +153,22 @@ class BoundedSocket(AssociationSocket):
 class GuardedStateMachine(StateMachine):
     """A state machine whose faults end the association instead of its thread."""
 
+    def __init__(self, dul: "WakingDUL") -> None:
+        super().__init__(dul)
+        self._waking = dul
+
     def do_action(self, event: str) -> None:
         """Run one transition; whatever goes wrong in it becomes an A-ABORT."""
         try:
             super().do_action(event)
         except Exception:  # noqa: BLE001 - a thread's edge; the text may hold data
-            self.dul.abort_hard()
+            self._waking.abort_hard()
 
 
 class WakingDUL(DULServiceProvider):
     """The upper layer, which sleeps in `poll` until there is something to do."""
+
+    state_machine: GuardedStateMachine
 
     def __init__(self, association: "AcceptorAssociation", bell: Bell) -> None:
         super().__init__(association)

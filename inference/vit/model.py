@@ -101,7 +101,12 @@ class TimmModel:
                 memory for a single image.
         """
         images = torch.from_numpy(np.ascontiguousarray(batch, dtype=np.float32))
-        logits = forward_in_halves(self._logits, images)
+        try:
+            logits = forward_in_halves(self._logits, images)
+        except RuntimeError as error:  # a lost device, a failed kernel
+            raise InferenceError(
+                f"the device failed ({type(error).__name__})", retryable=True
+            ) from error
         return calibrate(logits, self._card.calibration, self._card.activation)
 
     def conclude(self, scores: Sequence[Sequence[float]]) -> tuple[Finding, ...]:
