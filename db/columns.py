@@ -1,5 +1,6 @@
 """Column types: aware UTC times, text that every engine can hold."""
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,8 @@ def clean(text: str, length: int = TEXT_LENGTH) -> str:
 def _clean_json(value: Any, length: int) -> Any:
     if isinstance(value, str):
         return clean(value, length)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("JSON has no number that is not finite")
     if isinstance(value, dict):
         return {
             clean(str(key)): _clean_json(item, length) for key, item in value.items()

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from db.columns import AnyRow
 from db.tables import deliveries, findings, instances, jobs, predictions, studies
+from dicom_node.core.states import Outcome, WorkState
 
 StudyIds = Select[tuple[int]]
 
@@ -91,13 +92,20 @@ def summarise_jobs(
             model=row.model,
             model_version=None if prediction is None else prediction.model_version,
             state=row.state,
-            outcome=None if prediction is None else prediction.outcome,
+            outcome=_outcome(row, prediction),
             reason=row.reason,
             findings=[] if prediction is None else found[prediction.id],
             deliveries=sent[row.id],
         )
         lists[row.study_id].append((row, summary))
     return lists
+
+
+def _outcome(job: AnyRow, prediction: AnyRow | None) -> str | None:
+    """A job given up without a prediction has failed as well as one with it."""
+    if prediction is not None:
+        return str(prediction.outcome)
+    return Outcome.FAILED.value if job.state == WorkState.FAILED else None
 
 
 def describe_status(status: int | None) -> str | None:

@@ -58,12 +58,12 @@ def require() -> Path:
     pytest.skip(found)
 
 
-def new_database(template: str = "template0") -> str:
-    """Create a database; return its URL."""
+def new_database() -> str:
+    """Create an empty database; return its URL."""
     folder = require()
     name = f"t{uuid.uuid4().hex}"
     with psycopg.connect(_administer(folder), autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        connection.execute(f'CREATE DATABASE "{name}"')
     return f"postgresql://postgres@/{name}?host={folder}"
 
 

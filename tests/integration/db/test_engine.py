@@ -13,12 +13,13 @@ from db import instances
 from db.engine import Collision, Database
 from db.tables import studies
 from dicom_node.core.errors import DatabaseError
+from tests import postgres
 from tests.integration.db import samples
 
-SECRET = "1.2.840.99999.777"
+A_UID = "1.2.840.99999.777"
 
 
-def _study_row(uid: str = SECRET, at: datetime = samples.T0) -> dict[str, object]:
+def _study_row(uid: str = A_UID, at: datetime = samples.T0) -> dict[str, object]:
     return {
         "study_instance_uid": uid,
         "accession_number": "",
@@ -31,9 +32,9 @@ def _study_row(uid: str = SECRET, at: datetime = samples.T0) -> dict[str, object
 
 
 @pytest.fixture
-def sqlite_database(migrated: dict[str, str], tmp_path: Path) -> Iterator[Database]:
+def sqlite_database(sqlite_template: Path, tmp_path: Path) -> Iterator[Database]:
     path = tmp_path / "own.db"
-    path.write_bytes(Path(migrated["sqlite"]).read_bytes())
+    path.write_bytes(sqlite_template.read_bytes())
     database = Database(f"sqlite:///{path}", busy_seconds=0.2)
     yield database
     database.close()
@@ -101,9 +102,13 @@ def test_a_thread_waits_no_longer_than_the_limit_for_another(
 
 
 def test_a_block_that_raises_writes_nothing(database: Database) -> None:
-    with pytest.raises(KeyError), database.write() as connection:
-        connection.execute(insert(studies), _study_row())
-        raise KeyError
+    def write_and_fail() -> None:
+        with database.write() as connection:
+            connection.execute(insert(studies), _study_row())
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_and_fail()
     with database.read() as connection:
         assert connection.execute(select(studies)).all() == []
 
@@ -125,7 +130,7 @@ def test_a_key_that_is_taken_is_a_collision_without_the_key(
         connection.execute(insert(studies), _study_row())
     with pytest.raises(Collision) as caught, database.write() as connection:
         connection.execute(insert(studies), _study_row())
-    assert SECRET not in str(caught.value)
+    assert A_UID not in str(caught.value)
     assert caught.value.__suppress_context__
 
 
@@ -133,13 +138,13 @@ def test_a_statement_that_fails_is_an_error_without_its_values(
     database: Database,
 ) -> None:
     with pytest.raises(DatabaseError) as caught, database.write() as connection:
-        connection.execute(text("INSERT INTO nowhere VALUES (:uid)"), {"uid": SECRET})
-    assert SECRET not in str(caught.value)
+        connection.execute(text("INSERT INTO nowhere VALUES (:uid)"), {"uid": A_UID})
+    assert A_UID not in str(caught.value)
 
 
 def test_a_time_without_zone_is_refused(database: Database) -> None:
     with pytest.raises(DatabaseError), database.write() as connection:
-        connection.execute(insert(studies), _study_row(at=datetime(2026, 1, 1)))  # noqa: DTZ001
+        connection.execute(insert(studies), _study_row(at=datetime(2026, 1, 1)))
 
 
 def test_times_come_back_aware_and_in_utc(database: Database) -> None:
@@ -162,25 +167,23 @@ def test_a_database_that_is_gone_is_an_error_with_a_remedy(tmp_path: Path) -> No
 
 
 def test_a_postgresql_that_does_not_answer_is_an_error(tmp_path: Path) -> None:
-    database = Database(
-        f"postgresql://u:{SECRET}@/name?host={tmp_path}", busy_seconds=2
-    )
+    database = Database(f"postgresql://u:{A_UID}@/name?host={tmp_path}", busy_seconds=2)
     with pytest.raises(DatabaseError) as caught, database.read():
         pass
-    assert SECRET not in str(caught.value)
+    assert A_UID not in str(caught.value)
     database.close()
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
-def test_postgresql_set_to_lose_commits_is_overruled(url: str) -> None:
-    name = url.partition("@/")[2].partition("?")[0]
-    first = Database(url)
+def test_postgresql_set_to_lose_commits_is_overruled(fresh_url: str) -> None:
+    name = postgres.name_of(fresh_url)
+    first = Database(fresh_url)
     with first.write() as connection:
         connection.execute(
             text(f'ALTER DATABASE "{name}" SET synchronous_commit = off')
         )
     first.close()
-    second = Database(url)
+    second = Database(fresh_url)
     with second.write() as connection:
         shown = connection.execute(text("SHOW synchronous_commit")).scalar()
         limit = connection.execute(text("SHOW lock_timeout")).scalar()

@@ -89,17 +89,17 @@ def _pretend(url: str, statement: str) -> None:
     engine.dispose()
 
 
-def test_a_newer_schema_is_refused(url: str) -> None:
-    _pretend(url, "UPDATE alembic_version SET version_num = '9999'")
+def test_a_newer_schema_is_refused(fresh_url: str) -> None:
+    _pretend(fresh_url, "UPDATE alembic_version SET version_num = '9999'")
     for touch in (schema.check, schema.migrate):
         with pytest.raises(DatabaseError, match="upgrade dicom-node"):
-            touch(url)
+            touch(fresh_url)
 
 
-def test_an_older_schema_is_told_to_migrate(url: str) -> None:
-    _pretend(url, "DELETE FROM alembic_version")
+def test_an_older_schema_is_told_to_migrate(fresh_url: str) -> None:
+    _pretend(fresh_url, "DELETE FROM alembic_version")
     with pytest.raises(DatabaseError, match="run `dicom-node migrate`"):
-        schema.check(url)
+        schema.check(fresh_url)
 
 
 def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
