@@ -163,8 +163,9 @@ def _stored(values: Samples, source: FrameSource, precision: int) -> Samples:
     layout = source.layout
     container = values.dtype.itemsize * 8
     bits = min(precision, container)
-    pattern: Samples = values.view(f"u{values.dtype.itemsize}")
-    pattern = pattern.astype(pattern.dtype.newbyteorder("="), copy=False)
+    size = values.dtype.itemsize
+    native = values.astype(values.dtype.newbyteorder("="), copy=False)
+    pattern: Samples = native.view(f"u{size}")
     if source.transfer_syntax_uid not in LOSSY:
         shift = layout.high_bit + 1 - layout.bits_stored
         if shift and precision > layout.high_bit:
@@ -172,8 +173,9 @@ def _stored(values: Samples, source: FrameSource, precision: int) -> Samples:
         bits = min(bits, layout.bits_stored)
     if layout.is_signed:
         spare = container - bits
-        signed: Samples = (pattern << spare).view(f"i{values.dtype.itemsize}")
-        return signed >> spare
+        signed: Samples = (pattern << spare).view(f"i{size}")
+        signed = signed >> spare
+        return signed
     if bits < container:
-        return pattern & pattern.dtype.type((1 << bits) - 1)
+        pattern = pattern & pattern.dtype.type((1 << bits) - 1)
     return pattern

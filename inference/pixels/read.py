@@ -183,6 +183,8 @@ def _check_encoding(layout: PixelLayout, syntax: str, length: int) -> None:
         if length != _UNDEFINED:
             raise PixelError("Pixel Data is not encapsulated as its syntax demands")
         return
+    if layout.photometric in ("YBR_RCT", "YBR_ICT"):
+        raise PixelError("PhotometricInterpretation is one of JPEG 2000 alone")
     if length == _UNDEFINED:
         raise PixelError("Pixel Data has an undefined length in a native syntax")
     if length * 8 < layout.frame_bits * layout.frames:
