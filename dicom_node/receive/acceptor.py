@@ -17,7 +17,6 @@ from dicom_node.core.errors import ConfigError
 from dicom_node.core.types import AssociationRecord
 from dicom_node.receive.admission import Admission, Peer
 from dicom_node.receive.association import AcceptorAssociation, Call, Services
-from dicom_node.receive.contexts import TRANSFER_SYNTAXES
 from dicom_node.receive.handlers import Files, OnInstance, StoreHandler
 from dicom_node.receive.lobby import Lobby, LobbyLimits
 from dicom_node.receive.messages import Budget, MessageLimits
@@ -26,6 +25,7 @@ from dicom_node.receive.part10 import (
     IMPLEMENTATION_VERSION_NAME,
 )
 from dicom_node.receive.scan import ScanLimits
+from inference.pixels.codecs import decodable_transfer_syntaxes
 
 log = logging.getLogger("dicom_node.receive")
 
@@ -33,6 +33,10 @@ _BACKLOG = 128
 _POLL_SECONDS = 0.02
 # An association that has said nothing for so long is not in the middle of anything.
 _IDLE_SECONDS = 2.0
+
+
+def _decodable() -> frozenset[str]:
+    return frozenset(decodable_transfer_syntaxes())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +61,7 @@ class ReceiveOptions:
     dimse_timeout_seconds: float = 60.0
     network_timeout_seconds: float = 60.0
     scan: ScanLimits = field(default_factory=ScanLimits)
-    transfer_syntaxes: frozenset[str] = frozenset(TRANSFER_SYNTAXES)
+    transfer_syntaxes: frozenset[str] = field(default_factory=_decodable)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> "ReceiveOptions":

@@ -13,27 +13,6 @@ VERIFICATION: Final = "1.2.840.10008.1.1"
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 
-# Implicit, explicit, deflated, big endian; JPEG .50 .51 .57 .70; JPEG-LS; JPEG 2000;
-# HTJ2K; RLE. What the node cannot decode is not accepted: no video, no JPEG XL.
-TRANSFER_SYNTAXES: Final = (
-    EXPLICIT_LITTLE,
-    IMPLICIT_LITTLE,
-    "1.2.840.10008.1.2.1.99",
-    "1.2.840.10008.1.2.2",
-    "1.2.840.10008.1.2.4.50",
-    "1.2.840.10008.1.2.4.51",
-    "1.2.840.10008.1.2.4.57",
-    "1.2.840.10008.1.2.4.70",
-    "1.2.840.10008.1.2.4.80",
-    "1.2.840.10008.1.2.4.81",
-    "1.2.840.10008.1.2.4.90",
-    "1.2.840.10008.1.2.4.91",
-    "1.2.840.10008.1.2.4.201",
-    "1.2.840.10008.1.2.4.202",
-    "1.2.840.10008.1.2.4.203",
-    "1.2.840.10008.1.2.5",
-)
-
 _DICOM_ROOT: Final = "1.2.840.10008."
 _STORAGE_ROOT: Final = "1.2.840.10008.5.1.4."
 # The dictionary knows retired classes and DICOS, which pynetdicom leaves out.
