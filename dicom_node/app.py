@@ -1,6 +1,9 @@
 """The composition root: from settings to the parts that run; names implementations."""
 
+from pathlib import Path
+
 import db.associations
+import db.instances
 import db.schema
 from config.settings import DestinationTable, Settings
 from db.engine import Database
@@ -11,8 +14,10 @@ from dicom_node.core.types import ReceivedInstance, Recorded
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.deliver.store_scu import DicomDestination
-from dicom_node.receive.acceptor import Acceptor
+from dicom_node.receive.acceptor import Acceptor, ReceiveOptions
+from dicom_node.receive.stored import read_instance
 from dicom_node.store.files import FileStore
+from dicom_node.store.reconcile import ReconcileReport, reconcile
 from dicom_node.study.routes import RuleRouter
 
 OUTBOX_THREADS_MAX = 4
@@ -55,10 +60,21 @@ def build_acceptor(settings: Settings, database: Database) -> Acceptor:
     )
 
 
+def reconcile_instances(settings: Settings, database: Database) -> ReconcileReport:
+    """Bring the instance files and their rows together after a crash."""
+
+    def adopt(key: str, path: Path) -> None:
+        pipeline.on_instance(database, read_instance(path, file_key=key))
+
+    store = instance_store(settings)
+    return reconcile(store, db.instances.known_keys(database), adopt)
+
+
 def build_destinations(settings: Settings) -> dict[str, Destination]:
     """Make each configured destination."""
     return {
-        table.name: build_destination(table, settings) for table in settings.destinations
+        table.name: build_destination(table, settings)
+        for table in settings.destinations
     }
 
 
@@ -118,4 +134,3 @@ def build_outbox(settings: Settings, database: Database) -> pipeline.Outbox:
         retry=build_retry(settings),
         clock=SystemClock(),
     )
-

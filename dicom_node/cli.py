@@ -26,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Imported here: `echo` should not wait for torch, nor a receiver load it.
     module, _, function = options.run.partition(":")
     try:
-        run = getattr(importlib.import_module(f"dicom_node.commands.{module}"), function)
+        run = getattr(
+            importlib.import_module(f"dicom_node.commands.{module}"), function
+        )
         code = run(options)
     except (ConfigError, UsageError) as error:
         return _complain(error, EXIT_USAGE)
@@ -169,7 +171,6 @@ def _train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     sub.add_argument("--base", type=Path, required=True, metavar="SAFETENSORS")
     sub.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
-    sub.add_argument("--labels", type=Path, metavar="CSV", help="split by patient")
     sub.add_argument("--epochs", type=int)
     sub.add_argument("--image-size", type=int)
     sub.add_argument("--batch-size", type=int)

@@ -254,16 +254,18 @@ def _write_reports(
 
 
 def _settled_state(prediction: Prediction) -> WorkState:
-    return (
-        WorkState.FAILED if prediction.outcome is Outcome.FAILED else WorkState.DONE
-    )
+    return WorkState.FAILED if prediction.outcome is Outcome.FAILED else WorkState.DONE
 
 
 def _try_again(work: Work, job: Job, reason: str) -> Outcome:
     now = work.clock.now()
     not_before = work.retry.next_attempt(attempt=job.attempt, queued_at=now, now=now)
     db.work.requeue(
-        work.database, job, Setback(reason=reason), not_before=not_before or now, now=now
+        work.database,
+        job,
+        Setback(reason=reason),
+        not_before=not_before or now,
+        now=now,
     )
     return Outcome.FAILED
 
@@ -277,7 +279,7 @@ def _report_files(
     store: InstanceStore, delivery: Delivery, destination: Destination
 ) -> tuple[ReportFile, ...]:
     """Order the reports as the destination prefers them."""
-    by_class = {report.sop_class_uid: report for report in delivery.reports}
+    by_class = {str(report.sop_class_uid): report for report in delivery.reports}
     return tuple(
         ReportFile(report=by_class[uid], path=store.path(by_class[uid].file_key))
         for uid in destination.sop_class_uids

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import TypeVar
 
 import db.studies
 import db.work
@@ -23,6 +24,8 @@ from dicom_node.core.protocols import Router
 from dicom_node.core.types import Delivery, Job
 
 log = logging.getLogger("dicom_node.service")
+
+AnyWork = TypeVar("AnyWork", Job, Delivery)
 
 PAUSE_AFTER_ERROR_SECONDS = 2.0
 
@@ -63,7 +66,7 @@ def lease_owner(role: str) -> str:
 
 @contextmanager
 def kept_lease(
-    database: Database, work: Job | Delivery, *, clock: Clock, lease_seconds: float
+    database: Database, work: AnyWork, *, clock: Clock, lease_seconds: float
 ) -> Iterator[None]:
     """Extend the lease every third of its length while the block runs.
 

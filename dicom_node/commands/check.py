@@ -5,9 +5,10 @@ import shutil
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
 
-import db.schema
-from config.settings import Settings
+from config.settings import DestinationTable, Settings
 from dicom_node import app
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.core.errors import NodeError
@@ -46,18 +47,19 @@ def _findings(settings: Settings) -> Iterator[Finding]:
     yield _look("codecs", _codecs, settings)
     yield _look("device", _device, settings)
     for model in dict.fromkeys(route.model for route in settings.routes):
-        yield _look(f"model '{model}'", lambda s, m=model: _model(s, m), settings)
+        yield _look(f"model '{model}'", partial(_model, model=model), settings)
     if not settings.routes:
         yield Finding(
             what="routes", good=False, detail="no [[routes]] table: no study gets AI"
         )
     for table in settings.destinations:
+        look = partial(_destination, table=table)
+        yield _look(f"destination '{table.name}'", look, settings)
 
-        def answers(s: Settings, name: str = table.name) -> str:
-            app.build_destinations(s)[name].check()
-            return "answers"
 
-        yield _look(f"destination '{table.name}'", answers, settings)
+def _destination(settings: Settings, *, table: DestinationTable) -> str:
+    app.build_destination(table, settings).check()
+    return "answers"
 
 
 def _look(what: str, look: Callable[[Settings], str], settings: Settings) -> Finding:
@@ -96,8 +98,9 @@ def _disk(settings: Settings) -> str:
 
 
 def _database(settings: Settings) -> str:
-    if db.schema.is_new(settings.database.url):
-        return "new; `serve` creates the schema"
+    path = settings.database.url.removeprefix("sqlite:///")
+    if path != settings.database.url and not Path(path).exists():
+        return "not there yet; `serve` creates it"
     app.open_database(settings).close()
     return "answers, its schema is the one of this version"
 
@@ -112,7 +115,7 @@ def _device(settings: Settings) -> str:
     return describe_device(settings.models.device)
 
 
-def _model(settings: Settings, model: str) -> str:
+def _model(settings: Settings, *, model: str) -> str:
     from inference.bundle import find_bundle, verify_bundle
 
     card = find_bundle(model, settings.models.folder)

@@ -1,6 +1,180 @@
 """`models`: list, show, verify, add, bench and select bundles."""
 
 import argparse
+from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+from config.settings import Settings
+from dicom_node import app
 from dicom_node.commands.screen import console, loaded, print_json
+from dicom_node.core.errors import ReceiveError, UsageError
+from dicom_node.core.types import InputFile, Prediction
+from dicom_node.receive.stored import read_instance
+from inference.bundle import add_bundle, find_bundle, list_bundles, verify_bundle
+
+_Action = Callable[[argparse.Namespace, Settings], int]
+
+
+def models(options: argparse.Namespace) -> int:
+    """Carry out one action on bundles."""
+    actions: dict[str, _Action] = {
+        "list": _list,
+        "show": _show,
+        "verify": _verify,
+        "add": _add,
+        "bench": _bench,
+        "select": _select,
+    }
+    return actions[options.action](options, loaded(options).settings)
+
+
+def _list(options: argparse.Namespace, settings: Settings) -> int:
+    found = list_bundles(settings.models.folder)
+    if options.json:
+        print_json(
+            [
+                {
+                    "name": item.name,
+                    "version": item.card.version if item.card else None,
+                    "folder": str(item.folder),
+                    "shipped": item.shipped,
+                    "fault": item.fault or None,
+                }
+                for item in found
+            ]
+        )
+        return 0
+    for item in found:
+        about = (
+            f"{item.card.version}, {item.card.architecture}, {item.card.description}"
+            if item.card
+            else f"WRONG: {item.fault}"
+        )
+        print(f"{item.name}: {about}")
+    if not found:
+        print("no bundle: set models.folder, or add one with `dicom-node models add`")
+    return 0
+
+
+def _show(options: argparse.Namespace, settings: Settings) -> int:
+    card = find_bundle(options.model, settings.models.folder)
+    if options.json:
+        print_json({**asdict(card), "device_uid": card.device_uid})
+    else:
+        print((card.folder / "card.toml").read_text(encoding="utf-8"), end="")
+        print(f"# Device UID {card.device_uid}")
+    return 0
+
+
+def _verify(options: argparse.Namespace, settings: Settings) -> int:
+    folder = settings.models.folder
+    if options.model:
+        wanted = {options.model: find_bundle(options.model, folder).folder}
+    else:
+        wanted = {item.name: item.folder for item in list_bundles(folder)}
+    faults = {name: verify_bundle(place) for name, place in wanted.items()}
+    if options.json:
+        print_json(faults)
+    else:
+        for name, found in faults.items():
+            print(f"{name}: {'; '.join(found) or 'card, digest and weights agree'}")
+    return 1 if any(faults.values()) else 0
+
+
+def _add(options: argparse.Namespace, settings: Settings) -> int:
+    if settings.models.folder is None:
+        raise UsageError("set models.folder in the configuration: bundles go there")
+    card = add_bundle(options.bundle, settings.models.folder)
+    if options.json:
+        print_json({"name": card.name, "version": card.version})
+    else:
+        print(f"added {card.name} {card.version}: name it in a route as model")
+    return 0
+
+
+def _bench(options: argparse.Namespace, settings: Settings) -> int:
+    from inference.run.bench import bench
+
+    card = find_bundle(options.model, settings.models.folder)
+    speed = bench(card, settings.models.device)
+    if options.json:
+        print_json({**asdict(speed), "images_per_second": speed.images_per_second})
+    else:
+        print(
+            f"{card.name} on {speed.device}: {speed.images_per_second:.1f} images/s "
+            f"in batches of {speed.batch_size}"
+        )
+    return 0
+
+
+def _select(options: argparse.Namespace, settings: Settings) -> int:
+    """Show what the model would take and say; nothing is stored or sent."""
+    files, refused = _read(options.paths)
+    if not files:
+        raise UsageError("none of these is a DICOM file that the node would accept")
+    executor = app.build_executor(settings)
+    prediction = executor.predict(options.model, files)
+    executor.close()
+    document = _describe(prediction, files)
+    document["refused"] = refused
+    if options.json:
+        print_json(document)
+        return 0
+    screen = console()
+    for path, reason in refused.items():
+        screen.print(f"refused  {path}: {reason}", markup=False)
+    for image in document["images"]:
+        screen.print(f"{image['verdict']}  {image['path']}", markup=False)
+    screen.print(f"{prediction.outcome}: {prediction.reason}", markup=False)
+    for finding in prediction.findings:
+        screen.print(f"  {finding.concept.meaning}: {finding.probability:.4f}")
+    return 0
+
+
+def _read(paths: list[Path]) -> tuple[list[InputFile], dict[str, str]]:
+    files: list[InputFile] = []
+    refused: dict[str, str] = {}
+    for path in paths:
+        if not path.exists():
+            raise UsageError(f"there is no file or folder {path}")
+        members = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for member in members:
+            if not member.is_file():
+                continue
+            try:
+                found = read_instance(member)
+            except ReceiveError as error:
+                refused[str(member)] = str(error)
+                continue
+            files.append(
+                InputFile(
+                    sop_instance_uid=found.sop_instance_uid,
+                    sop_class_uid=found.sop_class_uid,
+                    series_instance_uid=found.series_instance_uid,
+                    path=member,
+                    header=found.header,
+                )
+            )
+    return files, refused
+
+
+def _describe(prediction: Prediction, files: list[InputFile]) -> dict[str, Any]:
+    paths = {file.sop_instance_uid: str(file.path) for file in files}
+    return {
+        "model": prediction.model,
+        "model_version": prediction.model_version,
+        "outcome": prediction.outcome.value,
+        "reason": prediction.reason or None,
+        "findings": [asdict(finding) for finding in prediction.findings],
+        "images": [
+            {
+                "path": paths[image.sop_instance_uid],
+                "scores": list(image.scores),
+                "verdict": image.error or image.skipped or "evaluated",
+                "windowing": image.windowing,
+            }
+            for image in prediction.images
+        ],
+    }

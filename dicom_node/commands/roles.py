@@ -3,14 +3,16 @@
 import argparse
 import logging
 import sys
+from threading import Thread
 
 import db.schema
 from config.load import Loaded
 from config.settings import Settings
+from db.engine import Database
 from dicom_node import __version__, app, service
 from dicom_node.commands.screen import loaded
 from dicom_node.core.clock import SystemClock
-from dicom_node.core.errors import ConfigError
+from dicom_node.core.errors import ConfigError, NodeError
 from dicom_node.observe.logs import configure_logs
 from dicom_node.service import Loop, Stop
 from dicom_node.supervise import LISTENING, Supervisor
@@ -45,13 +47,23 @@ def receive(options: argparse.Namespace) -> int:
     host, port = acceptor.start()
     print(f"{LISTENING} {host}:{port}", flush=True)
     log.info("listening", extra={"host": host, "port": port})
-    app.start_reconcile(settings, database)
+    # After the port listens: a restart must not wait for a walk over all files.
+    Thread(
+        target=_reconcile, args=(settings, database), name="reconcile", daemon=True
+    ).start()
     while not stop.wait(1.0):
         pass
     drained = acceptor.drain(settings.work.drain_seconds)
     log.info("receiver stopped", extra={"reason": "drained" if drained else "timeout"})
     database.close()
     return 0
+
+
+def _reconcile(settings: Settings, database: Database) -> None:
+    try:
+        app.reconcile_instances(settings, database)
+    except (NodeError, OSError) as error:
+        log.error("reconcile ended early", extra={"error": type(error).__name__})
 
 
 def work(options: argparse.Namespace) -> int:

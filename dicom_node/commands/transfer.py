@@ -48,7 +48,7 @@ def send(options: argparse.Namespace) -> int:
         def advance(progress: SendProgress) -> None:
             bar.update(task, completed=progress.done, total=progress.total)
 
-        summary = send_files(options.paths, peer, advance)
+        summary = send_files(options.paths, peer, on_progress=advance)
     if options.json:
         print_json(_document(summary))
     else:

@@ -294,6 +294,9 @@ class Prediction:
         return tuple(image for image in self.images if image.scores)
 
 
+_NO_SERIES = SeriesInstanceUID("")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
     """One file of a study handed to inference, to the report and to replay."""
@@ -302,7 +305,7 @@ class InputFile:
     sop_class_uid: SOPClassUID
     path: Path
     header: RoutingHeader
-    series_instance_uid: SeriesInstanceUID = SeriesInstanceUID("")
+    series_instance_uid: SeriesInstanceUID = _NO_SERIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,16 +3,29 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from pydicom.uid import UID
 
 from config.settings import RouteTable, WhenTable
-from dicom_node.core.types import Instance, Route, RoutingDecision, Study, Verdict
-from inference.scope import never_inferred_on
+from dicom_node.core.types import (
+    InputFile,
+    Instance,
+    Route,
+    RoutingDecision,
+    Study,
+    Verdict,
+)
+from inference.api import Scope
+from inference.scope import outside_scope
 
 ONLY_OWN_RESULTS = "only results of this node"
 NO_ROUTES = "no route is configured"
 NO_ROUTE_MATCHED = "no route matched"
+
+# What is outside this scope is outside every model's: localisers, screen saves,
+# objects without pixels or computed from images.
+_WIDEST_SCOPE = Scope(exclude_for_processing=False, include_secondary=True)
 
 _Values = Callable[[Instance], tuple[str, ...]]
 
@@ -42,7 +55,9 @@ def _sop_class_names(instance: Instance) -> tuple[str, ...]:
 _TEXT_RULES = (
     _TextRule("modality", "Modality", lambda i: (i.header.modality,)),
     _TextRule("sop_class", "SOPClassUID", _sop_class_names, globs=True),
-    _TextRule("body_part", "BodyPartExamined", lambda i: (i.header.body_part_examined,)),
+    _TextRule(
+        "body_part", "BodyPartExamined", lambda i: (i.header.body_part_examined,)
+    ),
     _TextRule("view", "ViewPosition", lambda i: (i.header.view_position,)),
     _TextRule(
         "calling_ae_title", "CallingAETitle", lambda i: (i.calling_ae_title.strip(),)
@@ -98,7 +113,7 @@ def _judge(table: RouteTable, evidence: Sequence[Instance]) -> list[Verdict]:
     when = table.when
     if when == WhenTable():
         return [_verdict(table, "any study", "", missed="")]
-    images = [item for item in evidence if not never_inferred_on(_as_input(item))]
+    images = [item for item in evidence if _is_image(item)]
     if not images:
         missed = "no image but localisers, screen saves and objects without pixels"
         return [_verdict(table, "images", "PixelData", missed=missed)]
@@ -120,6 +135,17 @@ def _judge(table: RouteTable, evidence: Sequence[Instance]) -> list[Verdict]:
     if all(verdict.matched for verdict in verdicts):
         verdicts += _count_verdicts(table, len(matching), len(images))
     return verdicts
+
+
+def _is_image(instance: Instance) -> bool:
+    """Tell whether some model might look at the instance."""
+    file = InputFile(
+        sop_instance_uid=instance.sop_instance_uid,
+        sop_class_uid=instance.sop_class_uid,
+        path=Path(instance.file_key),
+        header=instance.header,
+    )
+    return not outside_scope(file, _WIDEST_SCOPE)
 
 
 def _verdict(table: RouteTable, rule: str, attribute: str, *, missed: str) -> Verdict:
