@@ -18,10 +18,10 @@ from packaging.version import Version
 from tests.peers import PROJECT
 
 
-def _constraints() -> dict[NormalizedName, str]:
+def _constraints() -> dict[str, str]:
     lines = (PROJECT / "constraints.txt").read_text().splitlines()
     pins = [line for line in lines if line and not line.startswith("#")]
-    found = {}
+    found: dict[str, str] = {}
     for line in pins:
         match = re.fullmatch(r"([A-Za-z0-9._-]+)==([A-Za-z0-9.!]+)", line)
         assert match, f"not an exact pin: {line}"
@@ -69,7 +69,7 @@ def test_what_the_dependencies_need_is_pinned_too() -> None:
 
 
 def test_what_is_installed_here_is_what_is_pinned() -> None:
-    here = {
+    here: dict[str, str] = {
         canonicalize_name(item.metadata["Name"]): Version(item.version).public
         for item in distributions()
     }
