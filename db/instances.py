@@ -1,7 +1,7 @@
 """What was received: one row per SOP Instance UID, one version per set of bytes."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
 
@@ -44,7 +44,11 @@ _LOOK_UP = (
 )
 _STUDY = (
     select(
-        studies.c.id, studies.c.state, studies.c.revision, studies.c.accession_number
+        studies.c.id,
+        studies.c.state,
+        studies.c.revision,
+        studies.c.revision_started_at,
+        studies.c.accession_number,
     )
     .where(studies.c.study_instance_uid == bindparam("study_instance_uid"))
     .with_for_update()
@@ -52,7 +56,18 @@ _STUDY = (
 _OWN_REPORT = select(reports.c.id).where(
     reports.c.sop_instance_uid == bindparam("sop_instance_uid")
 )
-_TOUCH = update(studies).where(studies.c.id == bindparam("study_id"))
+_TOUCH = (
+    update(studies)
+    .where(studies.c.id == bindparam("study_id"))
+    .values(
+        state=StudyState.RECEIVING,
+        revision=bindparam("new_revision"),
+        revision_started_at=bindparam("started_at"),
+        last_instance_at=bindparam("last_at"),
+        accession_number=bindparam("accession"),
+        ignored_because=None,
+    )
+)
 
 
 def record(
@@ -172,20 +187,18 @@ def _enter_study(
         return new_id(added), 1
     if own:
         return study.id, study.revision
-    changes: dict[str, Any] = {
-        "last_instance_at": at,
-        "accession_number": study.accession_number or accession,
-    }
-    revision: int = study.revision
-    if study.state != StudyState.RECEIVING:
-        revision += 1
-        changes |= {
-            "state": StudyState.RECEIVING,
-            "revision": revision,
-            "revision_started_at": at,
-            "ignored_because": None,
-        }
-    connection.execute(_TOUCH.values(**changes), {"study_id": study.id})
+    settled = study.state != StudyState.RECEIVING
+    revision = study.revision + 1 if settled else study.revision
+    connection.execute(
+        _TOUCH,
+        {
+            "study_id": study.id,
+            "new_revision": revision,
+            "started_at": at if settled else study.revision_started_at,
+            "last_at": at,
+            "accession": study.accession_number or accession,
+        },
+    )
     return study.id, revision
 
 

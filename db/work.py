@@ -1,6 +1,6 @@
 """Jobs and deliveries: claimed with a lease, settled by its holder alone."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
@@ -50,6 +50,15 @@ _OWNER_LENGTH: Final = 200  # leaves room for the number of the claim
 AnyWork = TypeVar("AnyWork", Job, Delivery)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claimed:
+    """A row as it was before the claim, and what the claim made of it."""
+
+    row: AnyRow
+    attempt: int
+    lease: Lease
+
+
 def claim_job(
     database: Database, *, owner: str, now: datetime, lease_seconds: float
 ) -> Job | None:
@@ -62,8 +71,8 @@ def claim_job(
     if not _something_is_due(database, Kind.JOB, now):
         return None
     with database.write() as connection:
-        row = _claim(connection, Kind.JOB, lease, now=now)
-        return None if row is None else _job(row)
+        claimed = _claim(connection, Kind.JOB, lease, now=now)
+        return None if claimed is None else _job(claimed)
 
 
 def claim_delivery(
@@ -74,8 +83,8 @@ def claim_delivery(
     if not _something_is_due(database, Kind.DELIVERY, now):
         return None
     with database.write() as connection:
-        row = _claim(connection, Kind.DELIVERY, lease, now=now)
-        return None if row is None else _delivery(connection, row)
+        claimed = _claim(connection, Kind.DELIVERY, lease, now=now)
+        return None if claimed is None else _delivery(connection, claimed)
 
 
 def extend(
@@ -172,7 +181,7 @@ def _something_is_due(database: Database, kind: Kind, now: datetime) -> bool:
 
 def _claim(
     connection: Connection, kind: Kind, lease: Lease, *, now: datetime
-) -> AnyRow | None:
+) -> _Claimed | None:
     table = TABLES[kind]
     row = connection.execute(
         select(table)
@@ -202,17 +211,23 @@ def _claim(
         at=now,
         attempt=row.attempt + 1,
     )
+    owner = f"{lease.owner[:_OWNER_LENGTH]}#{row.claims + 1}"
     values = {
         "attempt": row.attempt + 1,
         "claims": row.claims + 1,
-        "lease_owner": f"{lease.owner[:_OWNER_LENGTH]}#{row.claims + 1}",
+        "lease_owner": owner,
         "lease_until": lease.until,
     }
     move(connection, start, values=values)
-    return connection.execute(select(table).where(table.c.id == row.id)).one()
+    return _Claimed(
+        row=row,
+        attempt=start.attempt,
+        lease=Lease(owner=owner, until=lease.until),
+    )
 
 
-def _job(row: AnyRow) -> Job:
+def _job(claimed: _Claimed) -> Job:
+    row = claimed.row
     return Job(
         job_id=JobId(row.id),
         study_id=StudyId(row.study_id),
@@ -220,13 +235,14 @@ def _job(row: AnyRow) -> Job:
         model=row.model,
         route=row.route,
         destinations=tuple(row.destinations),
-        state=WorkState(row.state),
-        attempt=row.attempt,
-        lease=Lease(owner=row.lease_owner, until=row.lease_until),
+        state=WorkState.RUNNING,
+        attempt=claimed.attempt,
+        lease=claimed.lease,
     )
 
 
-def _delivery(connection: Connection, row: AnyRow) -> Delivery:
+def _delivery(connection: Connection, claimed: _Claimed) -> Delivery:
+    row = claimed.row
     found = connection.execute(
         select(reports).where(reports.c.job_id == row.job_id).order_by(reports.c.rank)
     )
@@ -234,10 +250,10 @@ def _delivery(connection: Connection, row: AnyRow) -> Delivery:
         delivery_id=DeliveryId(row.id),
         job_id=JobId(row.job_id),
         destination=row.destination,
-        state=WorkState(row.state),
-        attempt=row.attempt,
+        state=WorkState.RUNNING,
+        attempt=claimed.attempt,
         reports=tuple(report_of(item) for item in found),
         chosen=None if row.chosen is None else SOPInstanceUID(row.chosen),
         queued_at=row.queued_at,
-        lease=Lease(owner=row.lease_owner, until=row.lease_until),
+        lease=claimed.lease,
     )

@@ -1,0 +1,76 @@
+"""Documents: what goes in comes out, whatever the text."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import sqlite
+
+from db.codec import (
+    decode_header,
+    decode_prediction,
+    encode_header,
+    encode_prediction,
+)
+from db.columns import Document, clean
+from dicom_node.core.types import RoutingHeader
+from tests.integration.db import samples
+
+TEXT = st.text(alphabet=st.characters(), max_size=40)
+
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(TEXT)
+def test_clean_text_can_be_stored_by_every_engine(text: str) -> None:
+    cleaned = clean(text)
+    assert "\x00" not in cleaned
+    assert cleaned.encode("utf-8").decode("utf-8") == cleaned
+    assert clean(cleaned) == cleaned
+
+
+def test_only_what_cannot_be_stored_is_changed() -> None:
+    text = "흉부 胸部 \x1b[31m é"
+    assert clean(text) == text
+    assert clean("a\x00b\ud800c") == "ab?c"
+    assert clean("x" * 2000, 10) == "x" * 10
+
+
+headers = st.builds(
+    RoutingHeader,
+    modality=st.text(max_size=16),
+    patient_age_years=st.none() | st.floats(0, 150),
+    image_type=st.lists(st.text(max_size=16), max_size=6).map(tuple),
+    instance_number=st.none() | st.integers(-(2**40), 2**40),
+    number_of_frames=st.integers(0, 10**6),
+    has_pixels=st.booleans(),
+)
+
+
+@settings(max_examples=40, derandomize=True, deadline=None)
+@given(headers)
+def test_a_header_survives_the_database(header: RoutingHeader) -> None:
+    stored = json.loads(json.dumps(encode_header(header)))
+    assert decode_header(stored) == header
+
+
+def test_a_header_that_a_newer_version_wrote_still_reads() -> None:
+    stored = {**encode_header(RoutingHeader(modality="DX")), "laterality": "L"}
+    del stored["manufacturer"]
+    assert decode_header(stored) == RoutingHeader(modality="DX")
+
+
+def test_a_prediction_survives_the_database() -> None:
+    prediction = samples.prediction(reason="one image could not be evaluated")
+    stored = json.loads(json.dumps(encode_prediction(prediction)))
+    assert decode_prediction(stored) == prediction
+    assert decode_prediction(stored).started_at == datetime(
+        2026, 3, 1, 12, 0, tzinfo=UTC
+    )
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
+def test_a_number_that_is_not_finite_is_refused(number: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        Document().process_bind_param({"scores": [number]}, sqlite.dialect())
