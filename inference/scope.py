@@ -32,8 +32,8 @@ _FOR_PROCESSING = frozenset(
 # Image Type values 3 and up of survey images (PS3.3 C.8.2.1.1.1 and vendors).
 _SURVEY_TYPES = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
 _SCREEN_TYPES = frozenset({"SCREENSAVE", "SCREENSHOT", "SCREENCAPTURE", "DOSEINFO"})
-# An age counted from dates is up to a day short on the birthday.
-_AGE_TOLERANCE_YEARS = 1.5 / 365.25
+# An age counted as days / 365.25 is up to 0.75 days short on the birthday.
+_AGE_TOLERANCE_YEARS = 0.8 / 365.25
 # Ages above it identify a person (45 CFR 164.514 (b)(2)(i)(C)).
 _HIGHEST_AGE_SHOWN = 89
 

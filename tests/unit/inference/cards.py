@@ -4,6 +4,9 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+from safetensors.torch import save_file
+
 from dicom_node.core.types import CodedConcept
 from inference.api import (
     Calibration,
@@ -13,6 +16,7 @@ from inference.api import (
     Scope,
 )
 from inference.card import write_card
+from inference.vit.model import create_network
 
 PNEUMONIA = ClassSpec(
     name="PNEUMONIA",
@@ -29,7 +33,7 @@ def make_card(folder: Path, **changes: object) -> ModelCard:
         manufacturer="Test",
         folder=folder,
         architecture="vit_tiny_patch16_224",
-        arch_options=(("depth", 2),),
+        arch_options=(("depth", 1), ("embed_dim", 48)),
         weights_sha256="0" * 64,
         input=InputSpec(size=(64, 64), windowing_fallback="percentile"),
         classes=(PNEUMONIA,),
@@ -50,6 +54,20 @@ def make_card(folder: Path, **changes: object) -> ModelCard:
         performance_data="",
     )
     return replace(card, **changes)  # type: ignore[arg-type]
+
+
+def make_bundle(folder: Path, **changes: object) -> ModelCard:
+    """Write a bundle of random weights that gives scores well apart from 0 and 1."""
+    folder.mkdir(parents=True, exist_ok=True)
+    card = make_card(folder, name=folder.name, **changes)
+    torch.manual_seed(7)
+    network = create_network(card)
+    state = network.state_dict()
+    for name, tensor in state.items():
+        if tensor.is_floating_point():  # a fresh head may be all zeros
+            state[name] = tensor + 0.05 * torch.randn(tensor.shape)
+    save_file(state, card.weights_path)
+    return write_bundle(card)
 
 
 def write_bundle(card: ModelCard) -> ModelCard:

@@ -21,7 +21,7 @@ def test_a_written_card_is_read_back_field_for_field(tmp_path: Path) -> None:
     card = make_card(
         tmp_path,
         manufacturer='Krankenhaus "Süd" & 병원',
-        arch_options=(("depth", 2), ("dynamic", True), ("ratio", 0.5), ("a", "b\n\\")),
+        arch_options=(("depth", 1), ("dynamic", True), ("ratio", 0.5), ("a", "b\n\\")),
         input=InputSpec(
             size=(48, 64),
             resize="fit",
@@ -84,8 +84,8 @@ def test_every_fault_of_a_card_is_named_at_once(tmp_path: Path) -> None:
         ('"vit_tiny_patch16_224"', '"hf-hub:timm/vit"', "network.architecture"),
         ('"vit_tiny_patch16_224"', '"hf_hub:timm/vit"', "network.architecture"),
         ('"vit_tiny_patch16_224"', '"../vit"', "network.architecture"),
-        ("depth = 2", "pretrained = true", "'pretrained' is not an option"),
-        ("depth = 2", 'checkpoint_path = "a.pt"', "'checkpoint_path' is not"),
+        ("depth = 1", "pretrained = true", "'pretrained' is not an option"),
+        ("depth = 1", 'checkpoint_path = "a.pt"', "'checkpoint_path' is not"),
         ('name = "tiny"', 'name = "../tiny"', "model.name"),
         ('value = "233604007"', 'value = "12345678901234567"', "concept.value"),
         ('"Pneumonia"', '"a\\\\b"', "concept.meaning"),
