@@ -22,6 +22,7 @@ from dicom_node.demo.chest import MAX_STORED_VALUE, Pixels, draw_chest
 STUDY_DATE: Final = "20260105"
 _CHEST: Final = Code("51185008", "SCT", "Chest")
 _PA: Final = Code("399348003", "SCT", "postero-anterior")
+_FIELD_MM: Final = 300.0  # width of the detector, as for a child's chest
 _NOTICE: Final = "Synthetic image drawn from a statistical model. Not a patient."
 
 
@@ -41,14 +42,16 @@ class Case:
     """One study of the demo.
 
     Args:
-        title: what a person calls it.
+        name: what the demo calls it, short.
+        about: what it is; "" if the name says it.
         files: in the order they are sent.
     """
 
-    title: str
+    name: str
     files: tuple[Path, ...]
     study_instance_uid: str
     expected: Expected
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,32 +85,38 @@ def write_cases(folder: Path) -> list[Case]:
     present, absent = draw_chest("present"), draw_chest("absent")
     return [
         _case(
-            "chest X-ray of a child, with signs of pneumonia (synthetic)",
-            _write(folder / "1-child-with-signs.dcm", make_chest(present, sick)),
+            "child A",
+            "chest X-ray, age 4, synthetic, drawn with signs of pneumonia",
+            _write(folder / "1-child-a.dcm", make_chest(present, sick)),
             Expected.PRESENT,
         ),
         _case(
-            "chest X-ray of a child, without signs (synthetic)",
-            _write(folder / "2-child-without-signs.dcm", make_chest(absent, healthy)),
+            "child B",
+            "chest X-ray, age 4, synthetic, drawn without such signs",
+            _write(folder / "2-child-b.dcm", make_chest(absent, healthy)),
             Expected.ABSENT,
         ),
         _case(
-            "chest X-ray of an adult of 54 (synthetic)",
+            "adult",
+            "chest X-ray, age 54, synthetic; the model is made for children",
             _write(folder / "3-adult.dcm", make_chest(present, grown)),
             Expected.NOT_EVALUATED,
         ),
         _case(
-            "CT slice (real, from pydicom's test files)",
+            "CT",
+            "a real CT slice, from pydicom's test files; no model is for it",
             _bundled("CT_small.dcm", folder / "4-ct.dcm"),
             Expected.IGNORED,
         ),
         _case(
-            "MR slice (real, from pydicom's test files)",
+            "MR",
+            "a real MR slice, from pydicom's test files; no model is for it",
             _bundled("MR_small.dcm", folder / "5-mr.dcm"),
             Expected.IGNORED,
         ),
         _case(
-            "a file cut off in the middle of its image",
+            "broken file",
+            "a chest X-ray cut off in the middle; the node must refuse it",
             _cut(_write(folder / "6-broken.dcm", make_chest(absent, broken))),
             Expected.REFUSED,
         ),
@@ -178,7 +187,6 @@ def _add_anatomy(dataset: Dataset) -> None:
     dataset.ViewCodeSequence = [view]
     dataset.PositionerType = "NONE"
     dataset.DetectorType = None
-    dataset.ImagerPixelSpacing = [1.5, 1.5]
     dataset.AcquisitionContextSequence = []
 
 
@@ -188,6 +196,8 @@ def _add_image(dataset: Dataset, pixels: Pixels) -> None:
     dataset.SamplesPerPixel = 1
     dataset.PhotometricInterpretation = "MONOCHROME2"
     dataset.Rows, dataset.Columns = pixels.shape
+    spacing = round(_FIELD_MM / pixels.shape[1], 4)
+    dataset.ImagerPixelSpacing = [spacing, spacing]
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
     dataset.PixelRepresentation = 0
     dataset.PixelIntensityRelationship = "LOG"
@@ -232,8 +242,12 @@ def _cut(path: Path) -> Path:
     return path
 
 
-def _case(title: str, path: Path, expected: Expected) -> Case:
+def _case(name: str, about: str, path: Path, expected: Expected) -> Case:
     uid = dcmread(path, stop_before_pixels=True).StudyInstanceUID
     return Case(
-        title=title, files=(path,), study_instance_uid=str(uid), expected=expected
+        name=name,
+        about=about,
+        files=(path,),
+        study_instance_uid=str(uid),
+        expected=expected,
     )

@@ -24,7 +24,7 @@ CONFIGURATION: Final = """\
 # A node, complete. Relative paths count from this file's folder.
 [node]
 ae_title = "{ae_title}"  # the name under which the PACS knows the node
-host = "{host}"
+host = "{host}"  # {host_says}
 port = {port}
 data_dir = "data"  # database, files and reports
 [study]
@@ -52,6 +52,7 @@ def demo_configuration(*, port: int, pacs_ae_title: str, pacs_port: int) -> str:
     return CONFIGURATION.format(
         ae_title=AE_TITLE,
         host="127.0.0.1",
+        host_says="reached from this machine only",
         port=port,
         quiet=QUIET_SECONDS,
         peers="",
@@ -67,6 +68,7 @@ def example_configuration() -> str:
     return CONFIGURATION.format(
         ae_title=AE_TITLE,
         host="0.0.0.0",  # noqa: S104 - an example that names its peers
+        host_says="reached at every address of this machine",
         port=11112,
         quiet=10,
         peers=_PEERS.format(pacs_ae_title="YOURPACS"),

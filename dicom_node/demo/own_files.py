@@ -36,7 +36,7 @@ def find_cases(folder: Path) -> tuple[list[Case], int]:
         )
     cases = [
         Case(
-            title=f"study {number} of {len(studies)}",
+            name=f"study {number} of {len(studies)}",
             files=tuple(files),
             study_instance_uid=uid,
             expected=Expected.ANSWERED,

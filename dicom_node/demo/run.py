@@ -36,6 +36,7 @@ from dicom_node.demo.watch import Watch
 
 _POLL_SECONDS: Final = 0.2
 _STALLED_SECONDS: Final = 90.0  # no study changed for so long: something is off
+_PATIENCE_SECONDS: Final = 8.0  # then say that nothing is wrong yet
 _LISTED_FILES: Final = 12
 
 
@@ -91,7 +92,9 @@ def run_demo(options: DemoOptions, console: Console) -> int:
 def _prepare(data: Path | None, output: Output, story: Story) -> list[Case]:
     if data is None:
         cases = write_cases(output.images)
-        story.step(f"{len(cases)} studies lie in the PACS: {output.images}")
+        story.step(f"{len(cases)} studies lie in the PACS:")
+        for case in cases:
+            story.point("", f"{case.name}: {case.about}")
         return cases
     cases, others = find_cases(data)
     files = sum(len(case.files) for case in cases)
@@ -128,8 +131,8 @@ def _start(running: node.NodeProcess, address: Peer, story: Story) -> None:
 
 
 def _send(cases: Sequence[Case], address: Peer, story: Story) -> SendSummary:
-    titles = {path: case.title for case in cases for path in case.files}
-    files = list(titles)
+    names = {path: case.name for case in cases for path in case.files}
+    files = list(names)
     listed = len(files) <= _LISTED_FILES
     story.step(f"the PACS sends {len(files)} files to the node (C-STORE)")
     with story.bar("sending", len(files)) as bar:
@@ -139,9 +142,9 @@ def _send(cases: Sequence[Case], address: Peer, story: Story) -> SendSummary:
             last = progress.last
             answer = "no status" if last.status is None else f"0x{last.status:04X}"
             if last.taken and listed:
-                story.step(f"{titles[last.path]}: stored, {answer}")
+                story.step(f"{names[last.path]}: stored, {answer}")
             elif not last.taken:
-                text = f"{titles[last.path]}: refused, {answer}"
+                text = f"{names[last.path]}: refused, {answer}"
                 story.step(text, "yellow")
 
         summary = send_files(files, address, on_progress=on_progress)
@@ -162,11 +165,14 @@ def _watch(
         closing(Database(f"sqlite:///{output.database}")) as database,
         story.bar("answered", watch.total) as bar,
     ):
-        changed = time.monotonic()
+        changed = told = time.monotonic()
         while watch.answered < watch.total:
             studies = db.queries.studies(database)
             if watch.update(studies):
-                changed = time.monotonic()
+                changed = told = time.monotonic()
+            elif time.monotonic() - told > _PATIENCE_SECONDS:
+                told = time.monotonic()
+                story.step(_still_waiting(watch), "dim")
             bar.show(watch.answered)
             if not running.running:
                 story.step("the node has ended by itself: see its log", "red")
@@ -178,6 +184,15 @@ def _watch(
     return studies
 
 
+def _still_waiting(watch: Watch) -> str:
+    if watch.answered == 0:
+        return (
+            "still waiting: a node that has just started loads PyTorch and the model "
+            "first, which takes a while on a busy machine"
+        )
+    return f"still waiting: {watch.answered} of {watch.total} studies have an answer"
+
+
 def _check(
     cases: Sequence[Case],
     summary: SendSummary,
@@ -187,9 +202,10 @@ def _check(
 ) -> list[Check]:
     checks = [*check_sending(cases, summary), *check_studies(cases, studies)]
     checks += check_deliveries(studies, reports)
-    with story.bar("validating", len(reports)) as bar:
-        checks += check_reports(cases, reports, on_progress=bar.show)
-    if any(case.expected is Expected.PRESENT for case in cases) and not reports:
+    if reports:
+        with story.bar("validating", len(reports)) as bar:
+            checks += check_reports(cases, reports, on_progress=bar.show)
+    elif any(case.expected is Expected.PRESENT for case in cases):
         checks.append(Check("there are reports to validate", "there is none"))
     return checks
 

@@ -62,11 +62,11 @@ def check_studies(
             fault = "" if study is None else "the node has a study of it"
             yield Check("nothing was kept of the broken file", fault)
         elif case.expected is not Expected.ANSWERED:
-            name = f"{case.title}: {_WANTED[case.expected]}"
+            name = f"{case.name}: {_WANTED[case.expected]}"
             yield Check(name, _study_fault(case.expected, study))
     if own_files:
         faults = [
-            f"{case.title}: {fault}"
+            f"{case.name}: {fault}"
             for case in own_files
             if (
                 fault := _study_fault(case.expected, found.get(case.study_instance_uid))

@@ -17,8 +17,8 @@ class Watch:
     """
 
     def __init__(self, cases: Sequence[Case], tell: Callable[[str, str], None]) -> None:
-        self._titles = {
-            case.study_instance_uid: case.title
+        self._names = {
+            case.study_instance_uid: case.name
             for case in cases
             if case.expected is not Expected.REFUSED
         }
@@ -29,50 +29,50 @@ class Watch:
     @property
     def total(self) -> int:
         """How many studies must have an answer."""
-        return len(self._titles)
+        return len(self._names)
 
     def update(self, studies: Sequence[StudySummary]) -> bool:
         """Tell what is new; return whether anything was."""
         before = len(self._told)
-        ours = [item for item in studies if item["study_instance_uid"] in self._titles]
+        ours = [item for item in studies if item["study_instance_uid"] in self._names]
         for study in ours:
             self._tell_study(study)
         self.answered = sum(is_answered(study) for study in ours)
         return len(self._told) > before
 
     def _tell_study(self, study: StudySummary) -> None:
-        title = self._titles[study["study_instance_uid"]]
+        name = self._names[study["study_instance_uid"]]
         key = (study["study_instance_uid"], str(study["revision"]), study["state"])
         if study["state"] == StudyState.IGNORED:
             reason = study["ignored_because"] or "no reason is known"
-            self._once(key, f"{title}: no model looks at it, {reason}", "yellow")
+            self._once(key, f"{name}: no model looks at it: {reason}", "yellow")
         for number, job in enumerate(study["jobs"]):
             where = (study["study_instance_uid"], str(number))
-            self._tell_job(where, title, job)
+            self._tell_job(where, name, job)
             for delivery in job["deliveries"]:
-                self._tell_delivery(where, title, delivery)
+                self._tell_delivery(where, name, delivery)
 
-    def _tell_job(self, where: tuple[str, ...], title: str, job: JobSummary) -> None:
+    def _tell_job(self, where: tuple[str, ...], name: str, job: JobSummary) -> None:
         if job["state"] == WorkState.RUNNING:
-            text = f"{title}: the model {job['model']} looks at it"
+            text = f"{name}: the model {job['model']} looks at it"
             self._once((*where, "running"), text, "dim")
         if job["state"] in {WorkState.DONE, WorkState.FAILED}:
             text, style = describe_job(job)
-            self._once((*where, job["state"]), f"{title}: {text}", style)
+            self._once((*where, job["state"]), f"{name}: {text}", style)
 
     def _tell_delivery(
-        self, where: tuple[str, ...], title: str, delivery: DeliverySummary
+        self, where: tuple[str, ...], name: str, delivery: DeliverySummary
     ) -> None:
         key = (*where, delivery["destination"], delivery["state"])
         status = delivery["status"] or "no status"
         if delivery["state"] == WorkState.DONE:
-            text = f"{title}: its report is in the PACS, which answered {status}"
+            text = f"{name}: its report is in the PACS, which answered {status}"
             self._once(key, text, "green")
         elif delivery["state"] == WorkState.FAILED:
-            text = f"{title}: the PACS did not take its report ({status})"
+            text = f"{name}: the PACS did not take its report ({status})"
             self._once(key, text, "red")
         elif delivery["state"] == WorkState.QUEUED and delivery["attempts"]:
-            text = f"{title}: the PACS did not take its report, it is sent again later"
+            text = f"{name}: the PACS did not take its report, it is sent again later"
             self._once((*key, str(delivery["attempts"])), text, "yellow")
 
     def _once(self, key: tuple[str, ...], text: str, style: str) -> None:

@@ -20,7 +20,7 @@ from tests.integration.deliver.peers import make_report
 from tests.unit.demo.test_watch import CASE, delivery, job, study
 
 BROKEN = Case(
-    title="broken",
+    name="broken",
     files=(Path("broken.dcm"),),
     study_instance_uid="1.3",
     expected=Expected.REFUSED,

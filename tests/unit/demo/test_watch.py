@@ -7,7 +7,7 @@ from dicom_node.demo.images import Case, Expected
 from dicom_node.demo.watch import Watch
 
 CASE = Case(
-    title="a chest",
+    name="a chest",
     files=(Path("chest.dcm"),),
     study_instance_uid="1.2",
     expected=Expected.PRESENT,
@@ -107,7 +107,7 @@ def test_a_delivery_that_is_tried_again_is_told() -> None:
 def test_an_ignored_study_is_answered_with_its_reason() -> None:
     told, watch = _watch(study("IGNORED"))
 
-    assert told == ["a chest: no model looks at it, Modality is not CR"]
+    assert told == ["a chest: no model looks at it: Modality is not CR"]
     assert watch.answered == 1
 
 
@@ -122,7 +122,7 @@ def test_an_unevaluated_study_is_answered_with_its_reason() -> None:
 
 def test_a_file_that_must_be_refused_is_not_waited_for() -> None:
     broken = Case(
-        title="broken",
+        name="broken",
         files=CASE.files,
         study_instance_uid="1.3",
         expected=Expected.REFUSED,
