@@ -29,13 +29,12 @@ STATUS_OF_RESULTS: Final = {
     Outcome.NOT_EVALUATED: Code("111225", "DCM", "Not Attempted"),
 }
 
-_XR = Code("43468-8", "LN", "XR unspecified body region")
 IMAGING_PROCEDURE: Final = Code("363679005", "SCT", "Imaging procedure")
-PROCEDURES: Final = {  # the generic members of CID 100
+# The generic members of CID 100. Radiography has one too, (43468-8, LN), but
+# validators of before 2023 do not know it: CR and DX get the code that all know.
+PROCEDURES: Final = {
     "CT": Code("25045-6", "LN", "CT unspecified body region"),
     "MR": Code("25056-3", "LN", "MRI unspecified body region"),
-    "CR": _XR,
-    "DX": _XR,
     "NM": Code("49118-3", "LN", "NM unspecified body region"),
     "PT": Code("44136-0", "LN", "PET unspecified body region"),
 }

@@ -215,6 +215,8 @@ def _parameters(prediction: Prediction, evidence: Evidence) -> list[str]:
     if prediction.images:
         evaluated, considered = len(prediction.evaluated), len(prediction.images)
         lines.append(f"images evaluated {evaluated} of {considered}")
+    if prediction.research_only:
+        lines.append("intended use research only, not for diagnosis")
     if evidence.uncited:
         lines.append(f"instances not cited for want of a usable UID {evidence.uncited}")
     return [text for text in map(free_text, lines) if text]

@@ -10,10 +10,10 @@ from typing import Final
 
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 
 # What pydicom raises on bytes it cannot make sense of (ValueError covers
-# UnicodeError and BytesLengthException).
+# UnicodeError).
 UNREADABLE: Final = (
     ValueError,
     TypeError,
@@ -24,6 +24,7 @@ UNREADABLE: Final = (
     RecursionError,
     EOFError,
     OSError,
+    BytesLengthException,
     InvalidDicomError,
     struct.error,
     zlib.error,

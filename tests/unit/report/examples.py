@@ -1,9 +1,10 @@
 """Predictions of every kind and inputs from real files, for the report's tests."""
 
-import os
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +48,6 @@ OUTCOMES = (
     "top_k",
     "several_findings",
 )
-DATA = Path(
-    os.environ.get(
-        "DICOM_NODE_TEST_DATA", Path(__file__).resolve().parents[4] / "shared" / "data"
-    )
-)
-NO_DATA = f"shared test data is not at {DATA}"
 
 
 def finding(present: bool | None, probability: float, **more: Any) -> Finding:
@@ -152,7 +147,7 @@ def _changes(kind: str, evaluated: tuple[ImageResult, ...]) -> dict[str, Any]:
 
 
 def input_file(path: Path) -> InputFile | None:
-    """Describe a file as the receiver would; None if it has no SOP Instance UID."""
+    """Describe a file as the receiver would; None if a UID is missing or is none."""
     with hushed():
         try:
             header = dcmread(path, stop_before_pixels=True, force=True)
@@ -160,7 +155,7 @@ def input_file(path: Path) -> InputFile | None:
                 str(header.get(keyword) or "")
                 for keyword in ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID")
             ]
-            if not all(uids):
+            if not all(re.fullmatch(r"[0-9.]{1,64}", uid) for uid in uids):
                 return None
             return InputFile(
                 sop_instance_uid=SOPInstanceUID(uids[0]),
@@ -238,3 +233,11 @@ def build_all(
         sop_class_uids=SOP_CLASS_UIDS,
         predecessors=tuple(predecessors),
     )
+
+
+def build_one(files: Sequence[InputFile], prediction: Prediction) -> Dataset:
+    """Build the Comprehensive 3D report and read it back."""
+    ((_, content),) = builder().build(
+        files, prediction, sop_class_uids=SOP_CLASS_UIDS[:1], predecessors=()
+    )
+    return dcmread(BytesIO(content))
