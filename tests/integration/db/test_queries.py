@@ -207,10 +207,13 @@ def test_listing_needs_as_many_statements_for_many_studies_as_for_one(
         samples.queue_job(database, f"1.{number}")
     with database.read() as connection:
         engine = connection.engine
-    event.listen(
-        engine, "before_cursor_execute", lambda *args: seen.append(str(args[2]))
-    )
+
+    def see(*args: object) -> None:
+        seen.append(str(args[2]))
+
+    event.listen(engine, "before_cursor_execute", see)
     queries.studies(database, limit=1)
     for_one = len(seen)
     queries.studies(database)
+    event.remove(engine, "before_cursor_execute", see)
     assert len(seen) == 2 * for_one
