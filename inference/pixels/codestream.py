@@ -9,6 +9,7 @@ _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS_JPEG = 0xC3
 _JPEG_LS = 0xF7
+_END_OF_IMAGE, _TAIL = b"\xff\xd9", 1024
 _COD, _SOT = 0xFF52, 0xFF90
 _HTJ2K_CAPABILITY = 0x4000  # in Rsiz: Part 15 is needed, ISO/IEC 15444-15 A.3
 
@@ -40,8 +41,12 @@ def read_codestream(frame: bytes) -> Codestream:
     """Read the header of a JPEG, JPEG-LS, JPEG 2000 or HTJ2K frame.
 
     Raises:
-        PixelError: it is none of these, or broken off.
+        PixelError: it is none of these, or broken off. libjpeg and OpenJPEG only
+            warn of that and fill the rest with grey.
     """
+    # Coded data never hold this marker, but padding of any kind may follow it.
+    if _END_OF_IMAGE not in frame[-_TAIL:]:
+        raise PixelError("Pixel Data holds a codestream that is broken off")
     if frame[:12] == b"\0\0\0\x0cjP  \r\n\x87\n":  # a JP2 file, which PS3.5 forbids
         start = frame.find(b"\xff\x4f\xff\x51")
         frame = frame[start:] if start > 0 else b""

@@ -42,16 +42,18 @@ def _resize(planes: Image, spec: InputSpec) -> Image:
     if spec.resize == "stretch":
         return _interpolate(planes, height, width)
     scales = height / rows, width / columns
-    if spec.resize == "fit":
-        scale = min(scales)
-    elif spec.resize == "crop":
+    if spec.resize == "crop":
+        # Cut first: a line of pixels scaled up whole would fill the memory.
         scale = max(scales)
-    else:
+        keep = (min(rows, round(height / scale)), min(columns, round(width / scale)))
+        return _interpolate(
+            _centre(planes, max(keep[0], 1), max(keep[1], 1)), *spec.size
+        )
+    if spec.resize != "fit":
         raise PixelError("the model card's resize is unknown")
-    scaled = _interpolate(
-        planes, max(round(rows * scale), 1), max(round(columns * scale), 1)
-    )
-    return _centre(scaled, height, width)
+    scale = min(scales)
+    fitted = max(round(rows * scale), 1), max(round(columns * scale), 1)
+    return _centre(_interpolate(planes, *fitted), height, width)
 
 
 def _centre(planes: Image, height: int, width: int) -> Image:
