@@ -1,0 +1,356 @@
+"""The scan takes what the wild has and refuses what is not what it says."""
+
+import hashlib
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import pydicom
+import pytest
+from pydicom import Dataset, Sequence
+
+from dicom_node.core.errors import CannotUnderstand
+from dicom_node.receive.scan import ScanLimits, scan
+from tests.peers import shared_data
+from tests.unit.receive.build import (
+    BIG,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    encode,
+    image,
+    minimal,
+    quietly_read,
+    scan_dataset,
+    split_file,
+)
+
+LIMITS = ScanLimits()
+BUNDLED = Path(pydicom.__path__[0]) / "data"
+ITEM, ITEM_END, SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
+
+# What pydicom bundles to be broken, or as a fragment that is no composite instance.
+NOT_INSTANCES = {
+    "MR_truncated.dcm": "longer",
+    "rtplan_truncated.dcm": "longer",
+    "emri_small_jpeg_2k_lossless_too_short.dcm": "no end",
+    "badVR.dcm": "Number of Frames",
+    "GH1146.dcm": "shorter",
+    "bad_sequence.dcm": "not a UID",
+    "winter.dcm": "twice",
+    "no_meta.dcm": "longer",
+}
+
+
+def delimiter(element: int, length: int = 0) -> bytes:
+    return struct.pack("<HHI", 0xFFFE, element, length)
+
+
+def with_private(
+    value: bytes, *, vr: bytes = b"UN", length: int | None = None
+) -> bytes:
+    """A minimal data set and a private element behind it."""
+    size = len(value) if length is None else length
+    element = struct.pack("<HH2sHI", 0x0029, 0x1010, b"UN", 0, size) + value
+    return encode(minimal()) + element
+
+
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT, BIG])
+def test_identity_and_header_are_the_same_in_every_encoding(syntax: str) -> None:
+    dataset = image(
+        Modality="DX",
+        BodyPartExamined="CHEST",
+        ViewPosition="PA",
+        PatientAge="018M",
+        ImageType=["DERIVED", "PRIMARY"],
+        SeriesNumber="7",
+        StudyDescription="Thorax",
+    )
+    scanned = scan_dataset(dataset, syntax)
+    assert scanned.sop_instance_uid == "1.2.3.4"
+    assert scanned.study_instance_uid == "1.2.3"
+    assert scanned.series_instance_uid == "1.2.3.1"
+    header = scanned.header
+    assert (header.modality, header.body_part_examined) == ("DX", "CHEST")
+    assert header.patient_age_years == 1.5
+    assert header.image_type == ("DERIVED", "PRIMARY")
+    assert (header.rows, header.columns, header.series_number) == (4, 6, 7)
+    assert header.has_pixels
+    assert scanned.pixel_sha256 == hashlib.sha256(bytes(48)).hexdigest()
+
+
+def test_a_deflated_data_set_is_scanned_inflated_and_hashed_as_sent() -> None:
+    inner = encode(image())
+    packer = zlib.compressobj(wbits=-15)
+    sent = packer.compress(inner) + packer.flush()
+    scanned = scan(sent, DEFLATED, LIMITS)
+    assert scanned.dataset_sha256 == hashlib.sha256(sent).hexdigest()
+    assert scanned.pixel_sha256 == scan_dataset(image()).pixel_sha256
+
+
+@pytest.mark.parametrize(
+    ("megabytes", "limits"),
+    [(70, LIMITS), (3, ScanLimits(max_inflated_bytes=2 << 20))],
+)
+def test_a_deflate_bomb_is_refused_before_it_is_inflated(
+    megabytes: int, limits: ScanLimits
+) -> None:
+    packer = zlib.compressobj(wbits=-15)
+    sent = b"".join(packer.compress(bytes(1 << 20)) for _ in range(megabytes))
+    sent += packer.flush()
+    with pytest.raises(CannotUnderstand, match="inflates past the limit"):
+        scan(sent, DEFLATED, limits)
+
+
+@pytest.mark.parametrize("sent", [b"", b"\x07", b"no deflate stream", b"\x4b\x4c"])
+def test_a_broken_deflate_stream_is_refused(sent: bytes) -> None:
+    with pytest.raises(CannotUnderstand):
+        scan(sent, DEFLATED, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    ["SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"],
+)
+def test_every_identifier_must_be_there(keyword: str) -> None:
+    dataset = minimal()
+    del dataset[keyword]
+    with pytest.raises(CannotUnderstand, match="missing"):
+        scan_dataset(dataset)
+
+
+@pytest.mark.parametrize("uid", ["1.2.03.4", "1.02", "1", "1" * 64])
+def test_a_uid_as_the_wild_writes_it_is_taken(uid: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        dataset = minimal(SOPInstanceUID=uid)
+    assert scan_dataset(dataset).sop_instance_uid == uid
+
+
+@pytest.mark.parametrize("uid", [b"1..2", b"a.b", b"1.2 3", b"1" * 66, b"../../x "])
+def test_what_is_no_uid_is_refused_without_telling_it(uid: bytes) -> None:
+    sent = encode(minimal())
+    old = struct.pack("<HH2sH", 8, 0x18, b"UI", 8) + b"1.2.3.4\0"
+    value = uid + b"\0" * (len(uid) % 2)
+    new = struct.pack("<HH2sH", 8, 0x18, b"UI", len(value)) + value
+    assert old in sent
+    with pytest.raises(CannotUnderstand, match="not a UID") as refused:
+        scan(sent.replace(old, new), EXPLICIT, LIMITS)
+    assert uid.decode() not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"Rows": 65535, "PixelData": b"\0\0"}, "shorter"),
+        ({"PixelData": bytes(46)}, "shorter"),
+        ({"NumberOfFrames": 2}, "shorter"),
+        ({"NumberOfFrames": 2**31 - 1}, "larger"),
+        ({"Rows": 65535, "Columns": 65535}, "larger"),
+        ({"Rows": 0}, "Rows"),
+        ({"Columns": None}, "Rows or Columns"),
+        ({"BitsAllocated": 0}, "Bits Allocated"),
+        ({"BitsAllocated": 9}, "Bits Allocated"),
+        ({"SamplesPerPixel": 9}, "Samples per Pixel"),
+        ({"SamplesPerPixel": 3}, "shorter"),
+    ],
+)
+def test_pixels_must_be_what_the_header_says(
+    change: dict[str, object], reason: str
+) -> None:
+    with pytest.raises(CannotUnderstand, match=reason):
+        scan_dataset(image(**change))
+
+
+def test_more_pixels_than_claimed_and_odd_photometrics_are_taken() -> None:
+    assert scan_dataset(image(PixelData=bytes(60)))
+    assert scan_dataset(image(BitsAllocated=1, PixelData=bytes(4)))
+    ybr = image(
+        SamplesPerPixel=3,
+        BitsAllocated=8,
+        PhotometricInterpretation="YBR_FULL_422",
+        PixelData=bytes(48),
+    )
+    assert scan_dataset(ybr)
+
+
+def encapsulated(fragments: list[bytes], *, frames: int = 1) -> bytes:
+    dataset = image(NumberOfFrames=frames)
+    del dataset.PixelData
+    body = b"".join(delimiter(ITEM, len(item)) + item for item in [b"", *fragments])
+    head = struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OB", 0, 0xFFFFFFFF)
+    return encode(dataset) + head + body + delimiter(SEQUENCE_END)
+
+
+def test_encapsulated_frames_need_a_fragment_each() -> None:
+    jpeg = "1.2.840.10008.1.2.4.90"
+    assert scan(encapsulated([b"ab", b"cd"], frames=2), jpeg, LIMITS)
+    with pytest.raises(CannotUnderstand, match="Number of Frames"):
+        scan(encapsulated([b"ab"], frames=2), jpeg, LIMITS)
+    with pytest.raises(CannotUnderstand, match="no end"):
+        scan(encapsulated([b"ab"])[:-8], jpeg, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        struct.pack("<HH2sHI", 0xFFFC, 0xFFFC, b"OB", 0, 6) + b"\0" * 6,
+        b"\0" * 3,
+        b"\0" * 512,
+        struct.pack("<HH2sH", 0x0029, 0x0010, b"LO", 3) + b"odd",
+        struct.pack("<HH2sH", 0x0031, 0x0000, b"UL", 4) + b"\0" * 4,
+    ],
+)
+def test_what_follows_in_the_wild_is_taken(tail: bytes) -> None:
+    assert scan(encode(image()) + tail, EXPLICIT, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\x31\x00\x00",
+        struct.pack("<HH2sH", 0x0031, 0x10, b"LO", 9) + b"short",
+        struct.pack("<HH2sH", 0x0031, 0x10, b"ZZ", 0),
+        delimiter(ITEM_END),
+        struct.pack("<HH2sH", 0x7FE1, 0x10, b"LO", 0xFFFF),
+    ],
+)
+def test_a_tail_that_is_no_element_is_refused(tail: bytes) -> None:
+    with pytest.raises(CannotUnderstand):
+        scan(encode(image()) + tail, EXPLICIT, LIMITS)
+
+
+@pytest.mark.parametrize("tag", [(0x0000, 0x0100), (0x0002, 0x0010)])
+def test_no_sender_slips_elements_into_our_file_meta(tag: tuple[int, int]) -> None:
+    head = struct.pack("<HH2sH", *tag, b"UI", 2) + b"1\0"
+    with pytest.raises(CannotUnderstand, match="group"):
+        scan(head + encode(minimal()), EXPLICIT, LIMITS)
+
+
+def test_an_identifier_that_is_there_twice_is_refused() -> None:
+    again = struct.pack("<HH2sH", 0x0020, 0x000D, b"UI", 2) + b"9\0"
+    with pytest.raises(CannotUnderstand, match="twice"):
+        scan(encode(minimal()) + again, EXPLICIT, LIMITS)
+
+
+@pytest.mark.parametrize("defined", [True, False])
+@pytest.mark.parametrize("depth", [1, 31, 32, 33, 5000])
+def test_depth_is_limited(depth: int, defined: bool) -> None:
+    inner = b""
+    for _ in range(depth):
+        size = len(inner) if defined else 0xFFFFFFFF
+        end = b"" if defined else delimiter(ITEM_END)
+        inner = delimiter(ITEM, size) + inner + end
+        size = len(inner) if defined else 0xFFFFFFFF
+        end = b"" if defined else delimiter(SEQUENCE_END)
+        inner = struct.pack("<HH2sHI", 0x40, 0xA730, b"SQ", 0, size) + inner + end
+    sent = encode(minimal()) + inner
+    if depth <= LIMITS.max_depth:
+        assert scan(sent, EXPLICIT, LIMITS)
+    else:
+        with pytest.raises(CannotUnderstand, match="deep"):
+            scan(sent, EXPLICIT, LIMITS)
+
+
+def test_the_number_of_elements_is_limited() -> None:
+    limits = ScanLimits(max_elements=1000)
+    one = struct.pack("<HH2sH", 0x0031, 0x10, b"US", 2) + b"\0\0"
+    with pytest.raises(CannotUnderstand, match="too many elements"):
+        scan(encode(minimal()) + one * 1000, EXPLICIT, limits)
+
+
+def test_a_child_may_not_leave_its_parent() -> None:
+    child = struct.pack("<HH2sH", 0x0008, 0x0100, b"SH", 8) + b"12345678"
+    item = delimiter(ITEM, len(child) - 4) + child
+    sequence = struct.pack("<HH2sHI", 0x40, 0xA730, b"SQ", 0, len(item)) + item
+    with pytest.raises(CannotUnderstand, match="longer"):
+        scan(encode(minimal()) + sequence, EXPLICIT, LIMITS)
+
+
+def test_un_of_undefined_length_is_implicit_inside_or_explicit() -> None:
+    implicit = struct.pack("<HHI", 0x0008, 0x0100, 2) + b"AB"
+    explicit = struct.pack("<HH2sH", 0x0008, 0x0100, b"SH", 2) + b"AB"
+    for element in (implicit, explicit):
+        item = delimiter(ITEM, 0xFFFFFFFF) + element + delimiter(ITEM_END)
+        sent = with_private(item + delimiter(SEQUENCE_END), length=0xFFFFFFFF)
+        assert scan(sent, EXPLICIT, LIMITS)
+
+
+def test_private_bytes_that_only_look_like_a_sequence_are_bytes() -> None:
+    assert scan(with_private(delimiter(ITEM, 77) + b"no items"), EXPLICIT, LIMITS)
+
+
+def test_a_sequence_of_another_writer_is_walked_through_in_both_lengths() -> None:
+    item = Dataset()
+    item.CodeValue = "T-D3000"
+    dataset = minimal(AnatomicRegionSequence=Sequence([item, Dataset()]))
+    for syntax in (IMPLICIT, EXPLICIT, BIG):
+        for undefined in (False, True):
+            dataset["AnatomicRegionSequence"].is_undefined_length = undefined
+            assert scan_dataset(dataset, syntax)
+
+
+def corpus(root: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in root.rglob("*")
+        if path.is_file()
+        and path.read_bytes()[128:132] == b"DICM"
+        and "DICOMDIR" not in path.name
+        and "fuzz" not in path.parts
+    )
+
+
+def check_against_pydicom(path: Path) -> bool:
+    """Scan a file; compare with pydicom's reading. False if it was refused."""
+    dataset = quietly_read(path)
+    sent, syntax = split_file(path)
+    if not syntax or not all(
+        dataset.get(keyword)
+        for keyword in (
+            "SOPClassUID",
+            "SOPInstanceUID",
+            "StudyInstanceUID",
+            "SeriesInstanceUID",
+        )
+    ):
+        with pytest.raises(CannotUnderstand):
+            scan(sent, syntax or EXPLICIT, LIMITS)
+        return False
+    if path.name in NOT_INSTANCES:
+        with pytest.raises(CannotUnderstand, match=NOT_INSTANCES[path.name]):
+            scan(sent, syntax, LIMITS)
+        return False
+    scanned = scan(sent, syntax, LIMITS)
+    header = scanned.header
+    assert scanned.sop_instance_uid == dataset.SOPInstanceUID
+    for name, keyword in {
+        "modality": "Modality",
+        "body_part_examined": "BodyPartExamined",
+        "view_position": "ViewPosition",
+        "study_description": "StudyDescription",
+        "series_description": "SeriesDescription",
+        "accession_number": "AccessionNumber",
+        "manufacturer": "Manufacturer",
+        "presentation_intent_type": "PresentationIntentType",
+    }.items():
+        expected = str(dataset.get(keyword) or "").strip()
+        assert getattr(header, name) == expected, (path.name, keyword)
+    assert header.rows == dataset.get("Rows"), path.name
+    assert header.columns == dataset.get("Columns"), path.name
+    frames = dataset.get("NumberOfFrames") or 1
+    assert header.number_of_frames == int(frames), path.name
+    return True
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of values in these files
+def test_every_real_file_that_pydicom_bundles_is_read_as_pydicom_reads_it() -> None:
+    accepted = [check_against_pydicom(path) for path in corpus(BUNDLED)]
+    assert sum(accepted) > 120
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of values in these files
+def test_every_real_file_of_the_test_data_is_read_as_pydicom_reads_it() -> None:
+    accepted = [check_against_pydicom(path) for path in corpus(shared_data("dicom"))]
+    assert sum(accepted) > 250

@@ -1,0 +1,61 @@
+"""After a crash the folder and the rows agree again."""
+
+import fcntl
+from pathlib import Path
+
+import pytest
+
+from dicom_node.core.errors import CannotUnderstand, DatabaseError
+from dicom_node.store.files import FileStore
+from dicom_node.store.reconcile import QUARANTINE, reconcile
+
+
+def refuse(_key: str, _path: Path) -> None:
+    raise CannotUnderstand("no data set")
+
+
+def test_a_dead_part_file_is_removed_and_one_in_use_is_not(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    path = store.path(store.put(b"whole"))
+    dead, used = path.with_suffix(".a.part"), path.with_suffix(".b.part")
+    dead.write_bytes(b"ha")
+    with used.open("wb") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        report = reconcile(store, [path.stem], refuse)
+        assert report.parts_removed == 1
+        assert not dead.exists()
+        assert used.exists()
+
+
+def test_a_file_without_a_row_is_adopted(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    known, orphan = store.put(b"known"), store.put(b"orphan")
+    adopted: list[tuple[str, Path]] = []
+    report = reconcile(store, [known], lambda key, path: adopted.append((key, path)))
+    assert adopted == [(orphan, store.path(orphan))]
+    assert report.adopted == 1
+
+
+def test_a_file_that_cannot_be_adopted_is_quarantined_once(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    key = store.put(b"nothing")
+    assert reconcile(store, [], refuse).quarantined == 1
+    assert not store.path(key).exists()
+    assert (tmp_path / QUARANTINE / f"{key}.dcm").read_bytes() == b"nothing"
+    assert reconcile(store, [], refuse).quarantined == 0
+
+
+def test_a_database_that_is_down_quarantines_nothing(tmp_path: Path) -> None:
+    def down(_key: str, _path: Path) -> None:
+        raise DatabaseError("locked")
+
+    store = FileStore(tmp_path)
+    key = store.put(b"good")
+    with pytest.raises(DatabaseError):
+        reconcile(store, [], down)
+    assert store.path(key).exists()
+
+
+def test_a_row_without_its_file_is_reported(tmp_path: Path) -> None:
+    report = reconcile(FileStore(tmp_path / "none"), ["ab" * 32], refuse)
+    assert report.missing == ("ab" * 32,)
