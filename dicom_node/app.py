@@ -15,7 +15,7 @@ from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.deliver.store_scu import DicomDestination
 from dicom_node.receive.acceptor import Acceptor, ReceiveOptions
-from dicom_node.receive.stored import read_instance
+from dicom_node.receive.stored import read_stored
 from dicom_node.store.files import FileStore
 from dicom_node.store.reconcile import ReconcileReport, reconcile
 from dicom_node.study.routes import RuleRouter
@@ -62,9 +62,13 @@ def build_acceptor(settings: Settings, database: Database) -> Acceptor:
 
 def reconcile_instances(settings: Settings, database: Database) -> ReconcileReport:
     """Bring the instance files and their rows together after a crash."""
+    limits = ReceiveOptions.from_settings(settings).scan
 
     def adopt(key: str, path: Path) -> None:
-        pipeline.on_instance(database, read_instance(path, file_key=key))
+        received = read_stored(
+            key, path, called_ae_title=settings.node.ae_title, limits=limits
+        )
+        pipeline.on_instance(database, received)
 
     store = instance_store(settings)
     return reconcile(store, db.instances.known_keys(database), adopt)

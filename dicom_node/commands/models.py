@@ -11,7 +11,9 @@ from dicom_node import app
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.core.errors import ReceiveError, UsageError
 from dicom_node.core.types import InputFile, Prediction
-from dicom_node.receive.stored import read_instance
+from dicom_node.receive.acceptor import ReceiveOptions
+from dicom_node.receive.foreign import read_instance
+from dicom_node.receive.scan import ScanLimits
 from inference.bundle import add_bundle, find_bundle, list_bundles, verify_bundle
 
 _Action = Callable[[argparse.Namespace, Settings], int]
@@ -111,7 +113,7 @@ def _bench(options: argparse.Namespace, settings: Settings) -> int:
 
 def _select(options: argparse.Namespace, settings: Settings) -> int:
     """Show what the model would take and say; nothing is stored or sent."""
-    files, refused = _read(options.paths)
+    files, refused = _read(options.paths, ReceiveOptions.from_settings(settings).scan)
     if not files:
         raise UsageError("none of these is a DICOM file that the node would accept")
     executor = app.build_executor(settings)
@@ -133,7 +135,9 @@ def _select(options: argparse.Namespace, settings: Settings) -> int:
     return 0
 
 
-def _read(paths: list[Path]) -> tuple[list[InputFile], dict[str, str]]:
+def _read(
+    paths: list[Path], limits: ScanLimits
+) -> tuple[list[InputFile], dict[str, str]]:
     files: list[InputFile] = []
     refused: dict[str, str] = {}
     for path in paths:
@@ -144,7 +148,7 @@ def _read(paths: list[Path]) -> tuple[list[InputFile], dict[str, str]]:
             if not member.is_file():
                 continue
             try:
-                found = read_instance(member)
+                found = read_instance(member, limits)
             except ReceiveError as error:
                 refused[str(member)] = str(error)
                 continue
