@@ -82,6 +82,27 @@ def test_a_database_locked_by_another_process_is_an_error_with_its_cause(
         connection.execute(insert(studies), _study_row())
 
 
+def test_a_full_disk_is_an_error_and_reception_goes_on_when_there_is_space(
+    sqlite_database: Database,
+) -> None:
+    """F03 of the fault plan; SQLite's page limit stands in for the disk's."""
+
+    def allow(pages: int) -> None:
+        with sqlite_database.write() as connection:
+            connection.execute(text(f"PRAGMA max_page_count = {pages}"))
+
+    def fill() -> None:
+        for number in range(1000):
+            instances.record(sqlite_database, samples.received("1.8", number))
+
+    allow(1)  # SQLite takes the present size instead
+    with pytest.raises(DatabaseError, match="the disk is full"):
+        fill()
+    allow(10**6)
+    number = 2000
+    assert instances.record(sqlite_database, samples.received("1.8", number)).revision
+
+
 def test_a_thread_waits_no_longer_than_the_limit_for_another(
     sqlite_database: Database,
 ) -> None:
