@@ -7,6 +7,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from pydicom.config import IGNORE
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.tag import BaseTag
@@ -70,7 +71,7 @@ def open_image(path: Path, *, limits: PixelLimits = PixelLimits()) -> FrameSourc
 
 def name_transfer_syntax(uid: str) -> str:
     """Return the registered name, which cannot be a sender's text."""
-    name = UNDECODABLE.get(uid, UID(uid).name)
+    name = UNDECODABLE.get(uid, UID(uid, validation_mode=IGNORE).name)
     return name if name != uid else "an unregistered one"
 
 
