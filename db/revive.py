@@ -1,8 +1,9 @@
 """Work that people put back: `dicom-node retry` and `dicom-node replay`."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import ColumnElement, func, select, true
+from sqlalchemy import ColumnElement, Select, func, select, true
 
 from db.engine import Database
 from db.outbox import queue_again
@@ -23,6 +24,23 @@ def retry(
         study_instance_uid: only this study's work; None for every study's.
     """
     chosen = _of_study(study_instance_uid)
+    with database.write() as connection:
+        job_rows = connection.execute(_failed_jobs(chosen)).all()
+        for row in job_rows:
+            queue_again(connection, Kind.JOB, row, now=now)
+        delivery_rows = connection.execute(_failed_deliveries(chosen)).all()
+        for row in delivery_rows:
+            queue_again(connection, Kind.DELIVERY, row, now=now)
+    return len(job_rows), len(delivery_rows)
+
+
+def _of_study(study_instance_uid: str | None) -> ColumnElement[bool]:
+    if study_instance_uid is None:
+        return true()
+    return studies.c.study_instance_uid == study_instance_uid
+
+
+def _failed_jobs(chosen: ColumnElement[bool]) -> "Select[*tuple[Any, ...]]":
     later = jobs.alias("later")
     replaced = (
         select(later.c.id)
@@ -33,14 +51,17 @@ def retry(
         )
         .exists()
     )
-    failed_jobs = (
+    return (
         select(jobs)
         .join(studies, jobs.c.study_id == studies.c.id)
         .where(jobs.c.state == WorkState.FAILED, ~replaced, chosen)
         .order_by(jobs.c.id)
         .with_for_update(of=jobs)
     )
-    failed_deliveries = (
+
+
+def _failed_deliveries(chosen: ColumnElement[bool]) -> "Select[*tuple[Any, ...]]":
+    return (
         select(deliveries)
         .join(jobs, deliveries.c.job_id == jobs.c.id)
         .join(studies, jobs.c.study_id == studies.c.id)
@@ -48,20 +69,6 @@ def retry(
         .order_by(deliveries.c.id)
         .with_for_update(of=deliveries)
     )
-    with database.write() as connection:
-        job_rows = connection.execute(failed_jobs).all()
-        for row in job_rows:
-            queue_again(connection, Kind.JOB, row, now=now)
-        delivery_rows = connection.execute(failed_deliveries).all()
-        for row in delivery_rows:
-            queue_again(connection, Kind.DELIVERY, row, now=now)
-    return len(job_rows), len(delivery_rows)
-
-
-def _of_study(study_instance_uid: str | None) -> ColumnElement[bool]:
-    if study_instance_uid is None:
-        return true()
-    return studies.c.study_instance_uid == study_instance_uid
 
 
 def resend(database: Database, study_id: StudyId, *, now: datetime) -> int:

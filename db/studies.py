@@ -88,20 +88,7 @@ def load(
         if row is None:
             raise DatabaseError("there is no study with this id")
         upto = row.revision if revision is None else revision
-        found = connection.execute(
-            select(
-                versions,
-                instances.c.sop_instance_uid,
-                instances.c.revision,
-                instances.c.own_result,
-            )
-            .join(instances, versions.c.instance_id == instances.c.id)
-            .where(
-                instances.c.study_id == study_id,
-                instances.c.revision <= upto,
-                versions.c.current,
-            )
-        ).all()
+        found = _current_instances(connection, study_id, upto=upto)
     return Study(
         study_id=StudyId(row.id),
         study_instance_uid=StudyInstanceUID(row.study_instance_uid),
@@ -111,8 +98,29 @@ def load(
         first_instance_at=row.first_instance_at,
         last_instance_at=row.last_instance_at,
         ignored_because=row.ignored_because,
-        instances=tuple(sorted((_instance(item) for item in found), key=_order)),
+        instances=found,
     )
+
+
+def _current_instances(
+    connection: Connection, study_id: StudyId, *, upto: int
+) -> tuple[Instance, ...]:
+    query = (
+        select(
+            versions,
+            instances.c.sop_instance_uid,
+            instances.c.revision,
+            instances.c.own_result,
+        )
+        .join(instances, versions.c.instance_id == instances.c.id)
+        .where(
+            instances.c.study_id == study_id,
+            instances.c.revision <= upto,
+            versions.c.current,
+        )
+    )
+    found = (_instance(row) for row in connection.execute(query))
+    return tuple(sorted(found, key=_order))
 
 
 def _instance(row: AnyRow) -> Instance:

@@ -192,17 +192,8 @@ def _claim(
     ).first()
     if row is None:
         return None
-    lapse = Move(
-        kind=kind,
-        work_id=row.id,
-        source=WorkState.RUNNING,
-        target=WorkState.QUEUED,
-        at=now,
-        attempt=row.attempt,
-        reason="the lease lapsed",
-    )
     if row.state == WorkState.RUNNING:
-        move(connection, lapse, values=NO_LEASE)
+        _lapse(connection, kind, row, now=now)
     start = Move(
         kind=kind,
         work_id=row.id,
@@ -224,6 +215,19 @@ def _claim(
         attempt=start.attempt,
         lease=Lease(owner=owner, until=lease.until),
     )
+
+
+def _lapse(connection: Connection, kind: Kind, row: AnyRow, *, now: datetime) -> None:
+    step = Move(
+        kind=kind,
+        work_id=row.id,
+        source=WorkState.RUNNING,
+        target=WorkState.QUEUED,
+        at=now,
+        attempt=row.attempt,
+        reason="the lease lapsed",
+    )
+    move(connection, step, values=NO_LEASE)
 
 
 def _job(claimed: _Claimed) -> Job:

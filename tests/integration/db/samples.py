@@ -20,6 +20,7 @@ from dicom_node.core.ids import (
 from dicom_node.core.states import Outcome
 from dicom_node.core.types import (
     CodedConcept,
+    Delivery,
     Finding,
     ImageResult,
     Job,
@@ -30,6 +31,8 @@ from dicom_node.core.types import (
     Route,
     RoutingDecision,
     RoutingHeader,
+    Sent,
+    Setback,
     Settlement,
     Verdict,
 )
@@ -206,3 +209,22 @@ def settlement(*reports: Report, destinations: Sequence[str] = ("pacs",)) -> Set
 def enter(database: Database, item: ReceivedInstance) -> Recorded:
     """Record an instance."""
     return instances.record(database, item)
+
+
+SENT = Sent(status=0x0000, sop_instance_uid=SOPInstanceUID("2.25.100"))
+REFUSED = Setback(reason="the PACS refused", status=0xA700)
+
+
+def claim_delivery(database: Database, *, at: float = 10) -> Delivery:
+    """Claim a delivery that must be there."""
+    found = work.claim_delivery(
+        database, owner="worker", now=after(at), lease_seconds=60
+    )
+    assert found is not None
+    return found
+
+
+def queue_delivery(database: Database) -> None:
+    """Bring a study to the point where its report waits for the PACS."""
+    queue_job(database)
+    work.settle_job(database, claim(database), settlement(), now=after(3))

@@ -2,40 +2,27 @@
 
 import math
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
 
 import pytest
-from sqlalchemy import select, update
 
-from db import queries, studies, work
+from db import queries, work
 from db.engine import Database
-from db.tables import deliveries, jobs
-from db.transitions import Kind, permitted
 from dicom_node.core.errors import DatabaseError, LostRace
-from dicom_node.core.ids import SOPClassUID, SOPInstanceUID
-from dicom_node.core.states import WORK_MOVES, WorkState
-from dicom_node.core.types import Delivery, Job, Route, Sent, Setback, Settlement
+from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.states import WorkState
+from dicom_node.core.types import Job, Setback, Settlement
 from tests.integration.db import samples
-from tests.integration.db.samples import CHEST, after, claim, queue_job, settlement
-
-SENT = Sent(status=0x0000, sop_instance_uid=SOPInstanceUID("2.25.100"))
-REFUSED = Setback(reason="the PACS refused", status=0xA700)
-
-
-def claim_delivery(database: Database, *, at: float = 10) -> Delivery:
-    """Claim a delivery that must be there."""
-    found = work.claim_delivery(
-        database, owner="worker", now=after(at), lease_seconds=60
-    )
-    assert found is not None
-    return found
-
-
-def queue_delivery(database: Database) -> None:
-    """Bring a study to the point where its report waits for the PACS."""
-    queue_job(database)
-    work.settle_job(database, claim(database), settlement(), now=after(3))
+from tests.integration.db.samples import (
+    REFUSED,
+    SENT,
+    after,
+    claim,
+    claim_delivery,
+    queue_delivery,
+    queue_job,
+    settlement,
+)
 
 
 def _nothing(database: Database, *, at: float) -> bool:
@@ -228,174 +215,3 @@ def test_every_attempt_of_a_delivery_is_in_the_story(database: Database) -> None
         (after(30), 3, "RUNNING", None),
         (after(31), 3, "DONE", "0x0000"),
     ]
-
-
-def test_retry_gives_failed_work_fresh_attempts_and_keeps_its_history(
-    database: Database,
-) -> None:
-    queue_delivery(database)
-    queue_job(database, "1.9", at=5)
-    for second in (10, 20, 30):
-        job = claim(database, at=second)
-        work.requeue(database, job, REFUSED, not_before=after(0), now=after(second))
-    work.fail(database, claim(database, at=40), REFUSED, now=after(41))
-    work.fail(database, claim_delivery(database, at=40), REFUSED, now=after(41))
-    assert work.retry(database, study_instance_uid="1.9", now=after(50)) == (1, 0)
-    assert work.retry(database, now=after(50)) == (0, 1)
-    assert work.retry(database, now=after(50)) == (0, 0)
-    job, delivery = claim(database, at=50), claim_delivery(database, at=50)
-    assert (job.attempt, delivery.attempt) == (1, 1)
-    assert delivery.queued_at == after(50)
-    (story,) = queries.timeline(database, "1.9")
-    assert story.jobs[0].attempts == 5
-    assert [move.target for move in story.jobs[0].moves].count(WorkState.FAILED) == 1
-
-
-def test_retry_leaves_a_job_that_a_later_revision_replaced(database: Database) -> None:
-    queue_job(database)
-    work.fail(database, claim(database), REFUSED, now=after(1))
-    (study_id,) = studies.identify(database, "1.2.3")
-    studies.reopen(database, study_id, now=after(2))
-    samples.route_study(database, study_id, CHEST, at=3)
-    assert work.retry(database, now=after(50)) == (0, 0)
-
-
-def test_a_job_that_ran_again_replaces_its_report_and_delivers_it_again(
-    database: Database,
-) -> None:
-    queue_job(database)
-    failed = replace(settlement(), state=WorkState.FAILED)
-    work.settle_job(database, claim(database), failed, now=after(3))
-    work.settle_delivery(database, claim_delivery(database), SENT, now=after(11))
-    assert work.retry(database, now=after(20)) == (1, 0)
-    again = settlement(replace(samples.report(), file_key="second.dcm"))
-    work.settle_job(database, claim(database, at=21), again, now=after(22))
-    delivery = claim_delivery(database, at=23)
-    assert [item.file_key for item in delivery.reports] == ["second.dcm"]
-    assert delivery.chosen == "2.25.100"
-
-
-def test_replay_sends_the_reports_of_the_latest_revision_again(
-    database: Database,
-) -> None:
-    queue_delivery(database)
-    (study_id,) = studies.identify(database, "1.2.3")
-    assert work.resend(database, study_id, now=after(5)) == 0
-    work.settle_delivery(database, claim_delivery(database), SENT, now=after(11))
-    assert work.resend(database, study_id, now=after(12)) == 1
-    delivery = claim_delivery(database, at=13)
-    assert (delivery.attempt, delivery.chosen) == (1, "2.25.100")
-
-
-def _second_revision(database: Database, *, destinations: tuple[str, ...]) -> None:
-    queue_job(database, route=Route(name="r", model="cxr", destinations=("pacs",)))
-    done = settlement(destinations=destinations)
-    work.settle_job(database, claim(database), done, now=after(3))
-    (study_id,) = studies.identify(database, "1.2.3")
-    studies.reopen(database, study_id, now=after(4))
-    samples.route_study(database, study_id, CHEST, at=5)
-
-
-def test_a_report_names_the_report_of_the_revision_before(database: Database) -> None:
-    _second_revision(database, destinations=("pacs",))
-    (study_id,) = studies.identify(database, "1.2.3")
-
-    def before(revision: int, model: str, sop_class_uid: str) -> str | None:
-        found = work.predecessors(
-            database,
-            study_id,
-            revision=revision,
-            model=model,
-            sop_class_uid=SOPClassUID(sop_class_uid),
-        )
-        return None if found is None else found.sop_instance_uid
-
-    assert before(2, "cxr", samples.COMPREHENSIVE_3D) == "2.25.100"
-    assert before(1, "cxr", samples.COMPREHENSIVE_3D) is None
-    assert before(2, "bone-age", samples.COMPREHENSIVE_3D) is None
-    assert before(2, "cxr", samples.COMPREHENSIVE) is None
-
-
-def test_a_report_that_never_left_the_node_is_no_predecessor(
-    database: Database,
-) -> None:
-    _second_revision(database, destinations=())
-    (study_id,) = studies.identify(database, "1.2.3")
-    found = work.predecessors(
-        database,
-        study_id,
-        revision=2,
-        model="cxr",
-        sop_class_uid=samples.COMPREHENSIVE_3D,
-    )
-    assert found is None
-
-
-@pytest.mark.parametrize("kind", Kind)
-@pytest.mark.parametrize("source", WorkState)
-def test_work_moves_only_as_the_table_says(
-    database: Database, kind: Kind, source: WorkState
-) -> None:
-    """Every operation on work in every state: it moves as permitted or not at all."""
-    for target in WorkState:
-        assert permitted(kind, source, target) == (
-            (source, target) in WORK_MOVES
-            and not (kind is Kind.JOB and source is WorkState.DONE)
-        )
-    queue_delivery(database)
-    held = claim_delivery(database)
-    table = deliveries if kind is Kind.DELIVERY else jobs
-    (study_id,) = studies.identify(database, "1.2.3")
-    job = Job(
-        job_id=held.job_id,
-        study_id=study_id,
-        revision=1,
-        model="cxr",
-        route="chest",
-        destinations=("pacs",),
-        state=WorkState.RUNNING,
-        attempt=1,
-        lease=held.lease,
-    )
-    item = job if kind is Kind.JOB else held
-    assert held.lease is not None
-    row = {
-        "state": source,
-        "lease_owner": held.lease.owner,
-        "lease_until": after(1000),
-        "not_before": after(0),
-        "claims": table.c.claims + 1,
-    }
-    operations: list[tuple[WorkState, Callable[[], object]]] = [
-        (WorkState.QUEUED, lambda: _requeue(database, item)),
-        (WorkState.FAILED, lambda: work.fail(database, item, REFUSED, now=after(11))),
-        (WorkState.DONE, lambda: _settle(database, item)),
-        (WorkState.RUNNING, lambda: _claim_any(database, kind)),
-        (WorkState.QUEUED, lambda: work.retry(database, now=after(12))),
-        (WorkState.QUEUED, lambda: work.resend(database, study_id, now=after(12))),
-    ]
-    for target, operate in operations:
-        with database.write() as connection:
-            connection.execute(update(table).values(**row))
-        with suppress(LostRace):
-            operate()
-        with database.read() as connection:
-            now_in = connection.execute(select(table.c.state)).scalar_one()
-        assert now_in in (source, target)
-        assert now_in == source or permitted(kind, source, target)
-
-
-def _requeue(database: Database, item: Job | Delivery) -> None:
-    work.requeue(database, item, REFUSED, not_before=after(12), now=after(11))
-
-
-def _settle(database: Database, item: Job | Delivery) -> None:
-    if isinstance(item, Job):
-        work.settle_job(database, item, settlement(), now=after(11))
-    else:
-        work.settle_delivery(database, item, SENT, now=after(11))
-
-
-def _claim_any(database: Database, kind: Kind) -> None:
-    call = work.claim_job if kind is Kind.JOB else work.claim_delivery
-    call(database, owner="w", now=after(20), lease_seconds=60)
