@@ -27,6 +27,7 @@ from dicom_node.receive.contexts import (
     supported_contexts,
 )
 from dicom_node.receive.handlers import SUCCESS, StoreHandler, StoreRequest
+from dicom_node.receive.journal import bounded_ae_title, tell
 from dicom_node.receive.messages import BoundedDIMSE, Message, MessageLimits
 from dicom_node.receive.transport import (
     Bell,
@@ -116,8 +117,8 @@ class AcceptorAssociation(Association):
         """Who calls; the AE titles are bounded and printable."""
         request = self.requestor.primitive
         return Caller(
-            _ae_title(getattr(request, "calling_ae_title", "")),
-            _ae_title(getattr(request, "called_ae_title", "")),
+            bounded_ae_title(getattr(request, "calling_ae_title", "")),
+            bounded_ae_title(getattr(request, "called_ae_title", "")),
             self._call.address,
         )
 
@@ -261,39 +262,7 @@ class AcceptorAssociation(Association):
             self._services.admission.leave(self.caller)
         if not self.dul.is_alive():
             self._bell.close()
-        self._tell()
-
-    def _tell(self) -> None:
-        record = self._record()
-        extra: dict[str, object] = {
-            "ae": record.calling_ae_title,
-            "called_ae": record.called_ae_title,
-            "peer": record.peer_address,
-            "reason": record.reason,
-            "instances": record.instances,
-            "refused": record.refused_instances,
-            "seconds": record.seconds,
-        }
-        for context in record.refused_contexts:
-            log.warning(
-                "presentation context refused",
-                extra={
-                    "ae": record.calling_ae_title,
-                    "sop_class": context.sop_class_uid,
-                    "transfer_syntax": ",".join(context.transfer_syntax_uids),
-                    "reason": context.reason,
-                },
-            )
-        if record.accepted:
-            log.info("association ended", extra=extra)
-        else:
-            log.warning("association rejected", extra=extra)
-        try:
-            self._services.on_association(record)
-        except Exception as error:  # noqa: BLE001 - a record lost must not stop it
-            log.error(
-                "association not recorded", extra={"reason": type(error).__name__}
-            )
+        tell(self._record(), self._services.on_association)
 
     def _record(self) -> AssociationRecord:
         results = {cx.context_id: cx.result for cx in self._rejected_cx}
@@ -341,9 +310,3 @@ def _answer_extended(event: Any) -> dict[Any, bytes]:
         for sop_class_uid in event.app_info
         if is_storage_class(str(sop_class_uid))
     }
-
-
-def _ae_title(value: Any) -> str:
-    """Bound what the peer calls itself: it goes into logs and the database."""
-    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value)
-    return "".join(c for c in text if " " <= c <= "~")[:16].strip()

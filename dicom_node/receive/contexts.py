@@ -94,11 +94,17 @@ def refused_contexts(
             transfer_syntax_uids=tuple(
                 _bounded(item) for item in context.transfer_syntax
             ),
-            reason=_REASONS.get(results.get(context.context_id, 2) or 2, "rejected"),
+            reason=_reason(context.context_id, results),
         )
         for context in offered
         if results.get(context.context_id) != 0
     )
+
+
+def _reason(context_id: int | None, results: dict[int | None, int | None]) -> str:
+    if context_id not in results:
+        return "association rejected"
+    return _REASONS.get(results[context_id] or 2, "no reason")
 
 
 def _bounded(text: Any) -> str:

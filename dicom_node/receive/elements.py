@@ -94,7 +94,7 @@ class _Walk:
         data, top, wanted = self._data, len(self._stack) == 1, self._wanted
         position = self._position
         while position + 8 <= end:
-            self._left -= 1
+            self._left -= 1  # not _count(): this line runs for every element
             if self._left < 0:
                 raise CannotUnderstand("the data set has too many elements")
             group, element, length = layout.implicit.unpack_from(data, position)
@@ -128,9 +128,9 @@ class _Walk:
                 frame.creators[tag] = data[start : min(stop, start + 64)]
             if top and (tag in wanted or group <= 2):
                 if tag == 0 and data.count(0, position, end) == end - position:
-                    stop = end  # padding behind the last element
-                else:
-                    self._keep(tag, start, stop)
+                    position = end  # padding behind the last element
+                    break
+                self._keep(tag, start, stop)
             position = stop
         self._position = position
         return self._end_elements(frame)

@@ -50,7 +50,7 @@ class WalkLimits:
     """
 
     max_depth: int = 32
-    max_elements: int = 1_000_000
+    max_elements: int = 500_000
     max_empty_elements: int = 50_000
 
 

@@ -40,7 +40,7 @@ class ScanLimits:
 
     max_inflated_bytes: int = 2 << 30
     max_depth: int = 32
-    max_elements: int = 1_000_000
+    max_elements: int = 500_000
     max_frame_bytes: int = 1 << 30
     max_native_bytes: int = 4 << 30
 

@@ -56,10 +56,9 @@ def reconcile(
             parts += _remove_dead(path)
             continue
         key = path.stem
-        if path.suffix != FILE_SUFFIX or not KEY.fullmatch(key):
-            continue
-        found.add(key)
-        if key in known:
+        if path.suffix == FILE_SUFFIX and KEY.fullmatch(key):
+            found.add(key)
+        if key in known or key not in found:
             continue
         try:
             adopt(key, path)
