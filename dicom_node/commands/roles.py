@@ -72,16 +72,18 @@ def work(options: argparse.Namespace) -> int:
     stop = Stop().install()
     database = app.open_database(settings)
     clock, router = SystemClock(), app.build_router(settings)
-    parts = app.build_work(settings, database)
 
     def complete() -> None:
         service.complete_loop(settings, database, router, clock=clock, stop=stop)
 
     def jobs() -> None:
-        service.job_loop(settings, parts, clock=clock, stop=stop)
+        parts = app.build_work(settings, database)  # imports torch: takes a while
+        try:
+            service.job_loop(settings, parts, clock=clock, stop=stop)
+        finally:
+            parts.executor.close()
 
     service.run_loops([Loop("complete", complete), Loop("jobs", jobs)], stop)
-    parts.executor.close()
     database.close()
     return 0
 

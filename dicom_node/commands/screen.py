@@ -18,7 +18,9 @@ def loaded(options: argparse.Namespace) -> Loaded:
 
 def console() -> Console:
     """Return the screen; without a terminal it prints plain lines."""
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    # Without a terminal a width would only fold UIDs in the middle.
+    width = None if sys.stdout.isatty() else 400
+    return Console(highlight=False, width=width)
 
 
 def print_json(document: Any) -> None:

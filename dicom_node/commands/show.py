@@ -45,7 +45,7 @@ def show(options: argparse.Namespace) -> int:
 
 def _print_story(screen: Console, story: StudyStory) -> None:
     study = story.summary
-    screen.rule(study["study_instance_uid"], align="left")
+    screen.print(f"Study {study['study_instance_uid']}")
     screen.print(
         f"{study['state']}, revision {study['revision']}, {study['instances']} "
         f"instances, accession number {study['accession_number'] or '(none)'}"
