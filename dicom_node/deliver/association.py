@@ -37,7 +37,7 @@ MAX_PDU_BYTES = 131072
 MAX_CONTEXTS = 128  # PS3.8 9.3.2.2: context IDs are the odd numbers up to 255
 _GRACE_SECONDS = 2.0  # lets pynetdicom's own timeout act before the watchdog
 _RELEASE_SECONDS = 10.0
-_SLOWEST_BYTES_PER_SECOND = 100_000
+_SLOWEST_BYTES_PER_SECOND = 1_000_000
 
 
 class NothingAccepted(DeliveryError):

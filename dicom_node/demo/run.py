@@ -76,7 +76,8 @@ def run_demo(options: DemoOptions, console: Console) -> int:
         try:
             _start(running, address, story)
             summary = _send(cases, address, story)
-            studies = _watch(cases, output, story, running=running)
+            stored = _stored(cases, summary)
+            studies = _watch(stored, output, story, running=running)
         finally:
             exit_code = running.stop()
         story.step("the node was asked to stop (SIGTERM) and has ended")
@@ -155,6 +156,12 @@ def _send(cases: Sequence[Case], address: Peer, story: Story) -> SendSummary:
     return summary
 
 
+def _stored(cases: Sequence[Case], summary: SendSummary) -> list[Case]:
+    """Return the studies of which the node took at least one file."""
+    taken = {file.path for file in summary.files if file.taken}
+    return [case for case in cases if taken.intersection(case.files)]
+
+
 def _watch(
     cases: Sequence[Case], output: Output, story: Story, *, running: node.NodeProcess
 ) -> list[StudySummary]:
@@ -200,7 +207,9 @@ def _check(
     reports: Sequence[Path],
     story: Story,
 ) -> list[Check]:
-    checks = [*check_sending(cases, summary), *check_studies(cases, studies)]
+    stored = _stored(cases, summary)
+    asked = [c for c in cases if c in stored or c.expected is not Expected.ANSWERED]
+    checks = [*check_sending(cases, summary), *check_studies(asked, studies)]
     checks += check_deliveries(studies, reports)
     if reports:
         with story.bar("validating", len(reports)) as bar:
