@@ -68,7 +68,7 @@ def _known(revision: str) -> None:
     except CommandError:
         raise DatabaseError(
             "the database has a newer schema than this version knows: "
-            "upgrade dicom-node"
+            "upgrade dicom-node, then run `dicom-node migrate`"
         ) from None
 
 

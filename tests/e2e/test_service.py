@@ -6,6 +6,8 @@ import socket
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import StartNode
 from tests.e2e.images import Sender, make_radiograph, new_study_uid
 from tests.e2e.node import Node, NodeSettings
@@ -68,13 +70,17 @@ def test_a_taken_port_ends_serve_with_status_2_and_a_remedy(
     assert "Traceback" not in ended.stderr
 
 
-def test_an_old_schema_is_refused_with_the_remedy(settings: NodeSettings) -> None:
+@pytest.mark.parametrize("revision", ["", "r9999"], ids=["older", "newer"])
+def test_another_schema_is_refused_with_the_remedy(
+    revision: str, settings: NodeSettings
+) -> None:
     node = Node(settings=settings)
     node.write_configuration()
     node.data_dir.mkdir()
     with sqlite3.connect(node.data_dir / "node.db") as database:
         database.execute("CREATE TABLE alembic_version (version_num VARCHAR(32))")
-        database.execute("INSERT INTO alembic_version VALUES ('r0000')")
+        if revision:
+            database.execute("INSERT INTO alembic_version VALUES (?)", [revision])
     database.close()
     ended = node.cli("serve")
     assert ended.returncode in {1, 2}
