@@ -77,6 +77,9 @@ def _verify(options: argparse.Namespace, settings: Settings) -> int:
     else:
         wanted = {item.name: item.folder for item in list_bundles(folder)}
     faults = {name: verify_bundle(place) for name, place in wanted.items()}
+    for item in list_bundles(folder):  # also finds a name that is not the folder's
+        if item.fault and item.name in faults and not faults[item.name]:
+            faults[item.name] = [item.fault]
     if options.json:
         print_json(faults)
     else:
@@ -129,7 +132,8 @@ def _select(options: argparse.Namespace, settings: Settings) -> int:
         screen.print(f"refused  {path}: {reason}", markup=False)
     for image in document["images"]:
         screen.print(f"{image['verdict']}  {image['path']}", markup=False)
-    screen.print(f"{prediction.outcome}: {prediction.reason}", markup=False)
+    said = filter(None, (prediction.outcome.value, prediction.reason))
+    screen.print(": ".join(said), markup=False)
     for finding in prediction.findings:
         screen.print(f"  {finding.concept.meaning}: {finding.probability:.4f}")
     return 0

@@ -9,10 +9,12 @@ from typing import Any
 from rich.console import Console
 
 from config.load import Loaded, load
+from dicom_node.observe.logs import silence_third_parties
 
 
 def loaded(options: argparse.Namespace) -> Loaded:
-    """Read the settings that the options name."""
+    """Read the settings that the options name; libraries fall silent."""
+    silence_third_parties()
     return load(options.config)
 
 

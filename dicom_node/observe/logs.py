@@ -56,6 +56,11 @@ def configure_logs(level: str, stream: TextIO | None = None) -> None:
     logging.getLogger("dicom_node").setLevel(level.upper())
     for name in ("inference", "db"):
         logging.getLogger(name).setLevel(level.upper())
+    silence_third_parties()
+
+
+def silence_third_parties() -> None:
+    """Keep what libraries log and warn off the screen: it quotes data set values."""
     logging.captureWarnings(True)
     warnings.simplefilter("ignore")
     for name in _CAPPED:
