@@ -17,7 +17,7 @@ from pydicom.uid import (
 
 from dicom_node.core.errors import NodeError
 from dicom_node.core.ids import derive_uid
-from dicom_node.demo.chest import MAX_STORED_VALUE, Pixels, draw_chest
+from dicom_node.demo.chest import MAX_STORED_VALUE, Pixels, load_chest_model
 
 STUDY_DATE: Final = "20260105"
 _CHEST: Final = Code("51185008", "SCT", "Chest")
@@ -82,7 +82,8 @@ def write_cases(folder: Path) -> list[Case]:
     healthy = Subject(key="absent", number=2, **child)
     grown = Subject(key="adult", number=3, **adult)
     broken = Subject(key="broken", number=4, **child)
-    present, absent = draw_chest("present"), draw_chest("absent")
+    model = load_chest_model()
+    present, absent = model.draw("present"), model.draw("absent")
     return [
         _case(
             "child A",
