@@ -21,6 +21,7 @@ from dicom_node.core.errors import (
     LostRace,
 )
 from dicom_node.core.states import Outcome, WorkState
+from dicom_node.core.types import RoutingDecision, Study
 from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.pipeline import (
     Outbox,
@@ -146,7 +147,7 @@ def test_an_instance_that_slips_in_leaves_the_study_unrouted(node: Node) -> None
     node.receive(1)
 
     class Slipping(RuleRouter):
-        def route(self, study: db.studies.Study) -> db.studies.RoutingDecision:
+        def route(self, study: Study) -> RoutingDecision:
             node.receive(2)
             return super().route(study)
 
