@@ -48,7 +48,7 @@ def decodable_transfer_syntaxes() -> tuple[str, ...]:
     for family, extension, plugin in _DECODERS:
         if has_extension(extension) or (plugin and find_spec(plugin) is not None):
             found.extend(family)
-    if find_spec("rle") is not None:
+    if has_extension("_imcd"):
         found.append(RLE)
     return tuple(found)
 

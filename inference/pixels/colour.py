@@ -68,10 +68,9 @@ def _apply_palette(values: Samples, dataset: Dataset, layout: PixelLayout) -> Im
             dataset, f"{name}Descriptor", lowest=lowest, highest=highest
         )
         table = _read_palette(dataset, name, descriptor)
-        plane[...] = look_up(values, descriptor, table)
-        plane /= np.float32((1 << descriptor.bits) - 1)
-    clipped: Image = np.clip(planes, 0.0, 1.0, out=planes)
-    return clipped
+        scaled = table.astype(np.float32) / np.float32((1 << descriptor.bits) - 1)
+        plane[...] = look_up(values, descriptor, np.minimum(scaled, np.float32(1)))
+    return planes
 
 
 def _read_palette(dataset: Dataset, name: str, descriptor: Descriptor) -> Table:

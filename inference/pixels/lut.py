@@ -1,6 +1,7 @@
 """Look-up tables: one reader for Modality, VOI and palette (PS3.3 C.11, C.7.9)."""
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,7 @@ from dicom_node.core.errors import PixelError
 from inference.pixels.attributes import numbers, words
 
 Table = npt.NDArray[np.uint16]
+_Entry = TypeVar("_Entry", np.uint16, np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,15 +74,19 @@ def read_table(dataset: Dataset, keyword: str, descriptor: Descriptor) -> Table:
 
 
 def look_up(
-    values: npt.NDArray[np.generic], descriptor: Descriptor, table: Table
-) -> Table:
+    values: npt.NDArray[Any], descriptor: Descriptor, table: npt.NDArray[_Entry]
+) -> npt.NDArray[_Entry]:
     """Map values; those outside the table get its first or last entry."""
-    if values.dtype.kind == "f":
-        values = np.rint(values)
     low = descriptor.first
     high = low + len(table) - 1
-    index = np.clip(values.astype(np.int64), low, high) - low
-    found: Table = table[index]
+    if values.dtype.kind == "f":
+        index = np.clip(np.rint(values), low, high).astype(np.int32)
+    else:
+        is_wide = values.dtype.itemsize > 2
+        index = values.astype(np.int64 if is_wide else np.int32)
+        np.clip(index, low, high, out=index)
+    index -= low
+    found: npt.NDArray[_Entry] = table.take(index)
     return found
 
 

@@ -133,7 +133,7 @@ def _by_table(
     descriptor = read_descriptor(item, "LUTDescriptor", lowest=lowest, highest=highest)
     table = read_table(item, "LUTData", descriptor)
     return ModalityFrame(
-        values=look_up(stored, descriptor, table).astype(np.float32),
+        values=look_up(stored, descriptor, table.astype(np.float32)),
         padding=padding,
         lowest=0.0,
         highest=float((1 << descriptor.bits) - 1),

@@ -77,9 +77,7 @@ def apply_voi_lut(frame: ModalityFrame, item: Dataset) -> Image:
     )
     table = read_table(item, "LUTData", descriptor)
     scaled = table.astype(np.float32) / np.float32((1 << descriptor.bits) - 1)
-    index = look_up(frame.values, descriptor, np.arange(len(table), dtype=np.uint16))
-    found: Image = np.minimum(scaled, 1.0)[index]
-    return found
+    return look_up(frame.values, descriptor, np.minimum(scaled, np.float32(1)))
 
 
 def read_alternatives(dataset: Dataset, *, frame_number: int) -> Alternatives:

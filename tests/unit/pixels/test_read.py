@@ -269,3 +269,10 @@ def test_decoding_and_windowing_import_no_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def test_the_manual_lists_the_transfer_syntaxes_that_are_decoded() -> None:
+    manual = (Path(__file__).parents[3] / "docs/pixels.md").read_text()
+    table = manual.split("| decoded | UID |")[1].split("\n\n")[0]
+    listed = {word.strip("|, ") for word in table.split() if word.startswith("1.2.8")}
+    assert listed == set(decodable_transfer_syntaxes())
