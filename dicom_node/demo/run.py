@@ -17,7 +17,13 @@ import db.queries
 from db.engine import Database
 from db.summary import StudySummary
 from dicom_node.deliver.peer import Peer
-from dicom_node.deliver.send import SendProgress, SendSummary, echo, send_files
+from dicom_node.deliver.send import (
+    SendProgress,
+    SendSummary,
+    SentFile,
+    echo,
+    send_files,
+)
 from dicom_node.demo import node, words
 from dicom_node.demo.images import Case, Expected, write_cases
 from dicom_node.demo.output import Output, make_output
@@ -132,21 +138,18 @@ def _start(running: node.NodeProcess, address: Peer, story: Story) -> None:
 
 
 def _send(cases: Sequence[Case], address: Peer, story: Story) -> SendSummary:
-    names = {path: case.name for case in cases for path in case.files}
-    files = list(names)
-    listed = len(files) <= _LISTED_FILES
-    story.step(f"the PACS sends {len(files)} files to the node (C-STORE)")
+    sources = {path: case for case in cases for path in case.files}
+    files = list(sources)
+    story.step(
+        f"the PACS sends {len(files)} files to the node (C-STORE); the node answers "
+        "0x0000 once a file is safe on its disk"
+    )
     with story.bar("sending", len(files)) as bar:
 
         def on_progress(progress: SendProgress) -> None:
             bar.show(progress.done)
-            last = progress.last
-            answer = "no status" if last.status is None else f"0x{last.status:04X}"
-            if last.taken and listed:
-                story.step(f"{names[last.path]}: stored, {answer}")
-            elif not last.taken:
-                text = f"{names[last.path]}: refused, {answer}"
-                story.step(text, "yellow")
+            if len(files) <= _LISTED_FILES or not progress.last.taken:
+                story.step(*_describe_answer(progress.last, sources))
 
         summary = send_files(files, address, on_progress=on_progress)
     story.step(
@@ -154,6 +157,18 @@ def _send(cases: Sequence[Case], address: Peer, story: Story) -> SendSummary:
         f"{node.QUIET_SECONDS} s for more before it calls a study whole"
     )
     return summary
+
+
+def _describe_answer(file: SentFile, sources: dict[Path, Case]) -> tuple[str, str]:
+    case = sources[file.path]
+    name = case.name if len(case.files) == 1 else f"{case.name}, {file.path.name}"
+    if file.status is None:
+        return f"{name}: not sent, {file.problem}", "red"
+    status = f"0x{file.status:04X}"
+    if file.taken:
+        return f"{name}: stored, {status}", ""
+    wanted = case.expected is Expected.REFUSED
+    return f"{name}: refused, {status}{', as it should be' * wanted}", "yellow"
 
 
 def _stored(cases: Sequence[Case], summary: SendSummary) -> list[Case]:
