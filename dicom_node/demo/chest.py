@@ -63,7 +63,7 @@ def load_chest_model(file: Path = MODEL_FILE) -> ChestModel:
         NodeError: the file is missing or not such a model.
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             return ChestModel(
                 mean=arrays["mean"].astype(np.float32),
                 components=arrays["components"].astype(np.float32)
@@ -75,7 +75,7 @@ def load_chest_model(file: Path = MODEL_FILE) -> ChestModel:
                     )
                 },
             )
-    except (OSError, KeyError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, KeyError, ValueError, BadZipFile) as error:
         raise NodeError(
             f"the demo's chest model cannot be read ({type(error).__name__}): "
             "install dicom-node again"
