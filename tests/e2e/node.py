@@ -7,10 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from dicom_node.cli import main
 from tests.peers import PROJECT, Address, ToolProcess, start_tool, wait_until
 
 FINISHED = {"DONE", "FAILED", "CANCELLED"}
@@ -144,11 +147,18 @@ class Node:
         )
 
     def studies(self) -> dict[str, dict[str, Any]]:
-        """Return `studies --json`, by Study Instance UID."""
-        answer = self.cli("studies", "--json")
-        if answer.returncode != 0:
-            raise RuntimeError("studies failed: " + answer.stderr[-2000:])
-        return {item["study_instance_uid"]: item for item in json.loads(answer.stdout)}
+        """Return `studies --json`, by Study Instance UID.
+
+        The command line runs in this process: polling must not cost a start each.
+        """
+        printed, complained = StringIO(), StringIO()
+        with redirect_stdout(printed), redirect_stderr(complained):
+            code = main(["studies", "--json", "--config", str(self.configuration)])
+        if code != 0:
+            raise RuntimeError("studies failed: " + complained.getvalue())
+        return {
+            item["study_instance_uid"]: item for item in json.loads(printed.getvalue())
+        }
 
     def wait_settled(
         self, *study_instance_uids: str, revision: int = 1, seconds: float = 90
