@@ -29,7 +29,7 @@ test: $(VENV)/installed-test tools ## All tests (TESTS=path: some of them)
 check: $(VENV)/installed-test ## Lint, types and the import contract
 	@scripts/check
 
-bench: $(VENV)/installed-demo ## Measure receiving and inference on this machine
+bench: $(VENV)/installed-test ## Measure receiving and inference on this machine
 	@$(VENV)/bin/python -m benchmarks
 
 tools:

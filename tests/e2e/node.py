@@ -26,6 +26,7 @@ class NodeSettings:
     Args:
         destinations: name and address of each; every route delivers to all.
         database: SQLAlchemy URL, "" for SQLite in the node's folder.
+        routes: TOML instead of the one route that sends everything to `model`.
         extra: further TOML at the end of the file.
     """
 
@@ -37,6 +38,7 @@ class NodeSettings:
     database: str = ""
     quiet_seconds: float = 1.0
     drain_seconds: float = 20.0
+    routes: str = ""
     extra: str = ""
 
 
@@ -202,6 +204,10 @@ def render(settings: NodeSettings) -> str:
         f'ae_title = "{peer.ae_title}"\nhost = "{peer.host}"\nport = {peer.port}\n'
         for name, peer in settings.destinations
     )
+    everything = (
+        f'[[routes]]\nname = "everything"\nmodel = "{settings.model}"\n'
+        f"destinations = [{names}]\n[routes.when]\n"
+    )
     return (
         f'[node]\nae_title = "{settings.address.ae_title}"\n'
         f'host = "127.0.0.1"\nport = {settings.address.port}\ndata_dir = "data"\n'
@@ -213,8 +219,7 @@ def render(settings: NodeSettings) -> str:
         f"drain_seconds = {settings.drain_seconds}\n"
         f'[models]\nfolder = "{settings.models}"\ndevice = "cpu"\nthreads = 1\n'
         f"{tables}"
-        f'[[routes]]\nname = "everything"\nmodel = "{settings.model}"\n'
-        f"destinations = [{names}]\n[routes.when]\n"
+        f"{settings.routes or everything}"
         f"{settings.extra}"
     )
 
