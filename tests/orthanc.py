@@ -92,17 +92,6 @@ class Orthanc:
         self.tool.stop(seconds=20)
 
 
-def write_route(folder: Path, modality: str) -> Path:
-    """Write the shortest Lua that sends every stable study to a modality."""
-    script = folder / "route.lua"
-    script.write_text(
-        "function OnStableStudy(studyId, tags, metadata)\n"
-        f"  SendToModality(studyId, '{modality}')\n"
-        "end\n"
-    )
-    return script
-
-
 def start_orthanc(folder: Path, settings: OrthancSettings | None = None) -> Orthanc:
     """Start an Orthanc whose files and index lie in `folder`; wait until it answers.
 

@@ -4,6 +4,8 @@ local wanted = { CR = true, DX = true, CT = true, MR = true }
 
 function OnStableSeries(seriesId, tags, metadata)
   if wanted[tags['Modality']] then
-    SendToModality(seriesId, 'ainode')
+    -- SendToModality takes single instances only; this job takes a whole series.
+    local job = { Resources = { seriesId }, Synchronous = false }
+    RestApiPost('/modalities/ainode/store', DumpJson(job), true)
   end
 end
