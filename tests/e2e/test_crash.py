@@ -24,7 +24,7 @@ from tests.e2e.node import Node, NodeSettings
 from tests.e2e.pacs import StandInPacs
 from tests.peers import echoscu, wait_until
 
-STUDIES = 12
+STUDIES = 8
 IMAGES_PER_STUDY = 3
 SEED = int(os.environ.get("DICOM_NODE_TEST_SEED", "20261122"))
 ROLES = ("receive", "work", "deliver", "serve")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydicom import Dataset, dcmread
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID, generate_uid
+from pydicom.uid import UID, ExplicitVRBigEndian, generate_uid
 from pynetdicom import AE
 
 from tests.e2e.images import make_radiograph, new_study_uid, save, stored_digests
@@ -105,14 +105,17 @@ def _assert_stored_and_reported(node: Node, file: Path, outcomes: set[str]) -> N
     found = node.wait_settled(sent.StudyInstanceUID)[sent.StudyInstanceUID]
     assert found["state"] == "ROUTED"
     assert found["jobs"][-1]["outcome"] in outcomes, found
+    # Between uncompressed syntaxes dcmtk's tools convert as they like, so the object
+    # may be there in a second one; it must be there as the file has it.
+    syntax = sent.file_meta.TransferSyntaxUID
     stored = [
         image
         for path in (node.data_dir / "instances").rglob("*")
         if path.is_file()
         and (image := dcmread(path, force=True)).SOPInstanceUID == sent.SOPInstanceUID
+        and image.file_meta.TransferSyntaxUID == syntax
     ]
     assert len(stored) == 1
-    assert stored[0].file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
     assert stored[0].PixelData == sent.PixelData
 
 
@@ -155,6 +158,7 @@ REAL = (
 )
 
 
+@pytest.mark.filterwarnings("ignore")  # some of these files are not quite legal
 @pytest.mark.parametrize("pattern", REAL)
 def test_real_files_in_their_own_syntax_are_stored_as_sent_and_answered(
     pattern: str, node: Node, tmp_path: Path
@@ -166,7 +170,12 @@ def test_real_files_in_their_own_syntax_are_stored_as_sent_and_answered(
     image.file_meta.MediaStorageSOPInstanceUID = image.SOPInstanceUID
     file = tmp_path / "real.dcm"
     image.save_as(file)
-    sent = dcmsend(node.address, [file])
+    big_endian = image.file_meta.TransferSyntaxUID == ExplicitVRBigEndian
+    sent = (
+        storescu(node.address, [file], options=["-xb"])
+        if big_endian  # dcmsend would convert it
+        else dcmsend(node.address, [file])
+    )
     assert sent.returncode == 0, sent.stdout
     # Some are legal to store and impossible to look at; the node then says so.
     _assert_stored_and_reported(node, file, {"present", "not_evaluated"})
