@@ -1,6 +1,6 @@
 """What a job came to and what waits for its destinations, committed together."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from sqlalchemy import Connection, func, insert, or_, select, update
@@ -9,7 +9,7 @@ from db.codec import encode_prediction
 from db.columns import AnyRow, new_id
 from db.engine import Database
 from db.tables import deliveries, findings, jobs, predictions, reports
-from db.transitions import NO_LEASE, Kind, Move, held, move, note
+from db.transitions import NO_LEASE, Kind, Move, held, move, note, queue_again
 from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.ids import (
     ReportId,
@@ -62,8 +62,13 @@ def settle_job(
         _keep_prediction(connection, job, settlement.prediction)
         for rank, report in enumerate(settlement.reports):
             _keep_report(connection, job, report, rank=rank, now=now)
+        written = {report.sop_instance_uid for report in settlement.reports}
         for destination in dict.fromkeys(settlement.destinations):
-            _queue_delivery(connection, job, destination, now=now)
+            before = _delivery_before(connection, job, destination)
+            if before is None:
+                _queue_delivery(connection, job, destination, now=now)
+            else:
+                _deliver_again(connection, before, written, now=now)
 
 
 def _keep_prediction(connection: Connection, job: Job, prediction: Prediction) -> None:
@@ -122,10 +127,11 @@ def _keep_report(
         connection.execute(insert(reports).values(**key, **content))
 
 
-def _queue_delivery(
-    connection: Connection, job: Job, destination: str, *, now: datetime
-) -> None:
-    before = connection.execute(
+def _delivery_before(
+    connection: Connection, job: Job, destination: str
+) -> AnyRow | None:
+    """Return the delivery that an earlier run of the job has queued."""
+    return connection.execute(
         select(deliveries)
         .where(
             deliveries.c.job_id == job.job_id,
@@ -133,10 +139,39 @@ def _queue_delivery(
         )
         .with_for_update()
     ).first()
-    if before is not None:
-        if before.state in _SETTLED:
-            queue_again(connection, Kind.DELIVERY, before, now=now)
-        return
+
+
+def _deliver_again(
+    connection: Connection,
+    before: AnyRow,
+    written: Collection[SOPInstanceUID],
+    *,
+    now: datetime,
+) -> None:
+    """Send what this run has written, whatever the delivery had sent or pinned."""
+    if before.state in _SETTLED:
+        queue_again(connection, Kind.DELIVERY, before, now=now)
+    elif before.state == WorkState.RUNNING:
+        # On its way is the replaced report: its sender shall settle nothing.
+        step = Move(
+            kind=Kind.DELIVERY,
+            work_id=before.id,
+            source=WorkState.RUNNING,
+            target=WorkState.QUEUED,
+            at=now,
+            attempt=before.attempt,
+            reason="the job ran again",
+        )
+        move(connection, step, values={**NO_LEASE, "not_before": now})
+    if before.chosen is not None and before.chosen not in written:
+        connection.execute(
+            update(deliveries).where(deliveries.c.id == before.id).values(chosen=None)
+        )
+
+
+def _queue_delivery(
+    connection: Connection, job: Job, destination: str, *, now: datetime
+) -> None:
     added = connection.execute(
         insert(deliveries).values(
             job_id=job.job_id,
@@ -157,23 +192,6 @@ def _queue_delivery(
         attempt=0,
     )
     note(connection, queued)
-
-
-def queue_again(
-    connection: Connection, kind: Kind, row: AnyRow, *, now: datetime
-) -> None:
-    """Put settled work back with fresh attempts; its events stay."""
-    step = Move(
-        kind=kind,
-        work_id=row.id,
-        source=WorkState(row.state),
-        target=WorkState.QUEUED,
-        at=now,
-        attempt=row.attempt,
-        reason="put back",
-    )
-    fresh = {"attempt": 0, "queued_at": now, "not_before": now, "settled_at": None}
-    move(connection, step, values={**fresh, "reason": None})
 
 
 def settle_delivery(

@@ -6,9 +6,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, select, true
 
 from db.engine import Database
-from db.outbox import queue_again
 from db.tables import deliveries, jobs, studies
-from db.transitions import Kind
+from db.transitions import Kind, queue_again
 from dicom_node.core.ids import StudyId
 from dicom_node.core.states import WorkState
 
@@ -72,7 +71,7 @@ def _failed_deliveries(chosen: ColumnElement[bool]) -> "Select[*tuple[Any, ...]]
 
 
 def resend(database: Database, study_id: StudyId, *, now: datetime) -> int:
-    """Queue the DONE deliveries of the study's latest jobs again; return how many."""
+    """Queue the settled deliveries of the study's latest jobs; return how many."""
     latest = (
         select(func.max(jobs.c.revision))
         .where(jobs.c.study_id == study_id)
@@ -84,7 +83,7 @@ def resend(database: Database, study_id: StudyId, *, now: datetime) -> int:
         .where(
             jobs.c.study_id == study_id,
             jobs.c.revision == latest,
-            deliveries.c.state == WorkState.DONE,
+            deliveries.c.state.in_((WorkState.DONE, WorkState.FAILED)),
         )
         .order_by(deliveries.c.id)
         .with_for_update(of=deliveries)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, and_, insert, update
 
+from db.columns import AnyRow
 from db.tables import deliveries, jobs, work_events
 from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.states import WORK_MOVES, WorkState
@@ -101,6 +102,23 @@ def note(connection: Connection, *steps: Move) -> None:
                 for step in steps
             ],
         )
+
+
+def queue_again(
+    connection: Connection, kind: Kind, row: AnyRow, *, now: datetime
+) -> None:
+    """Put settled work back with fresh attempts; its events stay."""
+    step = Move(
+        kind=kind,
+        work_id=row.id,
+        source=WorkState(row.state),
+        target=WorkState.QUEUED,
+        at=now,
+        attempt=row.attempt,
+        reason="put back",
+    )
+    fresh = {"attempt": 0, "queued_at": now, "not_before": now, "settled_at": None}
+    move(connection, step, values={**fresh, "reason": None})
 
 
 def kind_of(work: Work) -> Kind:

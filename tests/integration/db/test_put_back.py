@@ -2,9 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from db import queries, studies, work
 from db.engine import Database
-from dicom_node.core.ids import SOPClassUID
+from dicom_node.core.errors import LostRace
+from dicom_node.core.ids import SOPClassUID, SOPInstanceUID
 from dicom_node.core.states import WorkState
 from dicom_node.core.types import Route
 from tests.integration.db import samples
@@ -66,6 +69,30 @@ def test_a_job_that_ran_again_replaces_its_report_and_delivers_it_again(
     assert delivery.chosen == "2.25.100"
 
 
+@pytest.mark.parametrize("stand", ["settled", "waits", "is under way"])
+def test_a_report_that_was_replaced_is_sent_no_more(
+    database: Database, stand: str
+) -> None:
+    queue_job(database)
+    failed = replace(settlement(), state=WorkState.FAILED)
+    work.settle_job(database, claim(database), failed, now=after(3))
+    first = claim_delivery(database)
+    work.choose(database, first, SOPInstanceUID("2.25.100"))
+    if stand == "settled":
+        work.settle_delivery(database, first, SENT, now=after(11))
+    elif stand == "waits":
+        work.requeue(database, first, REFUSED, not_before=after(20), now=after(11))
+    assert work.retry(database, now=after(20)) == (1, 0)
+    again = settlement(samples.report("2.25.200"))
+    work.settle_job(database, claim(database, at=21), again, now=after(22))
+    if stand == "is under way":
+        with pytest.raises(LostRace):
+            work.settle_delivery(database, first, SENT, now=after(23))
+    delivery = claim_delivery(database, at=23)
+    assert [item.sop_instance_uid for item in delivery.reports] == ["2.25.200"]
+    assert delivery.chosen is None
+
+
 def test_replay_sends_the_reports_of_the_latest_revision_again(
     database: Database,
 ) -> None:
@@ -76,6 +103,8 @@ def test_replay_sends_the_reports_of_the_latest_revision_again(
     assert work.resend(database, study_id, now=after(12)) == 1
     delivery = claim_delivery(database, at=13)
     assert (delivery.attempt, delivery.chosen) == (1, "2.25.100")
+    work.fail(database, delivery, REFUSED, now=after(14))
+    assert work.resend(database, study_id, now=after(15)) == 1
 
 
 def _second_revision(database: Database, *, destinations: tuple[str, ...]) -> None:
