@@ -107,7 +107,9 @@ def on_job(work: Work, job: Job) -> Outcome:
         study = db.studies.load(work.database, job.study_id, revision=job.revision)
         files = open_inputs(work.instances, study.evidence)
         prediction = work.executor.predict(job.model, files)
-        receivers = _receivers(work, job, prediction)
+        receivers = name_receivers(
+            job.destinations, work.destinations, prediction.outcome
+        )
         reports = _write_reports(work, study, files, prediction, receivers)
     except InferenceError as error:
         if error.retryable and job.attempt < work.attempts:
@@ -199,13 +201,15 @@ def open_inputs(
     return tuple(files)
 
 
-def _receivers(work: Work, job: Job, prediction: Prediction) -> tuple[str, ...]:
-    """Name the job's destinations that want this outcome."""
+def name_receivers(
+    names: Sequence[str], destinations: Mapping[str, Destination], outcome: Outcome
+) -> tuple[str, ...]:
+    """Name those destinations of a route that want this outcome."""
     return tuple(
         name
-        for name in job.destinations
-        if prediction.outcome not in _WITHOUT_RESULT
-        or (name in work.destinations and work.destinations[name].send_not_evaluated)
+        for name in names
+        if outcome not in _WITHOUT_RESULT
+        or (name in destinations and destinations[name].send_not_evaluated)
     )
 
 
@@ -306,6 +310,7 @@ __all__ = [
     "LostRace",
     "Outbox",
     "Work",
+    "name_receivers",
     "on_delivery",
     "on_instance",
     "on_job",

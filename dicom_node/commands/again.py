@@ -1,7 +1,7 @@
 """`retry` puts failed work back; `replay` runs a study again."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import db.queries
 import db.revive
@@ -97,15 +97,30 @@ def _unchanged(
     settings: Settings, study: Study, latest: Mapping[str, JobStory]
 ) -> bool:
     """Tell whether routing and inferring now could only repeat what is there."""
-    routed = {route.model for route in app.build_router(settings).route(study).routes}
-    if routed != set(latest) or not routed:
+    routed: dict[str, list[str]] = {}
+    for route in app.build_router(settings).route(study).routes:
+        routed.setdefault(route.model, []).extend(route.destinations)
+    if set(routed) != set(latest) or not routed:
         return False
     return all(
         job.summary["state"] == WorkState.DONE
         and job.prediction is not None
         and job.prediction.device_uid == _device_uid(settings, model)
+        and _has_reports_for(settings, job, routed[model], job.prediction)
         for model, job in latest.items()
     )
+
+
+def _has_reports_for(
+    settings: Settings, job: JobStory, names: Sequence[str], prediction: Prediction
+) -> bool:
+    """Tell whether these destinations, and no others, have the reports they want."""
+    destinations = app.build_destinations(settings)
+    wanted = pipeline.name_receivers(names, destinations, prediction.outcome)
+    written = {report.sop_class_uid for report in job.reports}
+    return {item.summary["destination"] for item in job.deliveries} == set(
+        wanted
+    ) and all(written.issuperset(destinations[name].sop_class_uids) for name in wanted)
 
 
 def _device_uid(settings: Settings, model: str) -> DeviceUID:
