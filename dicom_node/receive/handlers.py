@@ -118,7 +118,7 @@ class StoreHandler:
             "ae": request.calling_ae_title,
             "sop_class": request.abstract_syntax,
             "transfer_syntax": request.transfer_syntax_uid,
-            "size": len(request.dataset),
+            "size_bytes": len(request.dataset),
         }
         try:
             recorded = self._receive(request)

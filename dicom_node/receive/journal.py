@@ -31,7 +31,7 @@ def tell(
         "reason": record.reason,
         "instances": record.instances,
         "refused": record.refused_instances,
-        "size": record.size_bytes,
+        "size_bytes": record.size_bytes,
         "seconds": record.seconds,
     }
     if record.accepted:

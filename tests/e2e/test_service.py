@@ -119,3 +119,19 @@ def test_studies_prints_an_empty_list_for_a_new_node(
     ended = start_node(settings).cli("studies", "--json")
     assert ended.returncode == 0
     assert json.loads(ended.stdout) == []
+
+
+def test_the_log_says_how_much_was_received_and_nothing_of_the_patient(
+    settings: NodeSettings, start_node: StartNode
+) -> None:
+    node = start_node(settings)
+    image = make_radiograph(new_study_uid())
+    Sender(node.address).send([image])
+    node.wait_settled(image.StudyInstanceUID)
+    assert node.stop() == 0
+    text = node.running.output()
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    [stored] = [line for line in lines if line["event"] == "instance stored"]
+    assert stored["size_bytes"] > len(image.PixelData)
+    for secret in (image.PatientName, image.StudyInstanceUID, image.SOPInstanceUID):
+        assert str(secret) not in text
