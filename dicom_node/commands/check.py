@@ -1,8 +1,8 @@
 """`check`: everything wrong with the node's surroundings, in one message."""
 
 import argparse
+import os
 import shutil
-import socket
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -12,6 +12,7 @@ from config.settings import DestinationTable, Settings
 from dicom_node import app
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.core.errors import NodeError
+from dicom_node.receive.acceptor import PortTaken, listen
 from inference.pixels.codecs import decodable_transfer_syntaxes
 
 _MIB = 1 << 20
@@ -70,17 +71,15 @@ def _look(what: str, look: Callable[[Settings], str], settings: Settings) -> Fin
 
 
 def _port(settings: Settings) -> str:
-    """Tell whether the port is free or a DICOM node of ours has it."""
+    """Tell whether the node can listen, or does so already."""
     host, port = settings.node.host, settings.node.port
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            return (
-                f"{host}:{port} is in use ({error.strerror}); fine if this node is "
-                "running, else set node.port to a free one"
-            )
+    try:
+        listen(host, port).close()
+    except PortTaken:
+        return (
+            f"{host}:{port} is in use; fine if this node is running, else set "
+            "node.port to a free one"
+        )
     return f"{host}:{port} is free"
 
 
@@ -88,6 +87,10 @@ def _disk(settings: Settings) -> str:
     folder = settings.node.data_dir
     while not folder.exists():
         folder = folder.parent
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise NodeError(
+            f"{folder} is no folder that this user may write: set node.data_dir to one"
+        )
     free, limit = shutil.disk_usage(folder).free, settings.receive.min_free_bytes
     if free < limit:
         raise NodeError(

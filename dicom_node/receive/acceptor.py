@@ -137,7 +137,7 @@ class Acceptor:
         Raises:
             ConfigError: the address cannot be listened on; the text has the remedy.
         """
-        listener = _listen(self._options.host, self._options.port)
+        listener = listen(self._options.host, self._options.port)
         host, port = listener.getsockname()[:2]
         self._lobby = Lobby(
             listener,
@@ -215,7 +215,17 @@ def _application_entity(options: ReceiveOptions) -> AE:
     return ae
 
 
-def _listen(host: str, port: int) -> socket.socket:
+class PortTaken(ConfigError):
+    """Somebody listens there already."""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket.
+
+    Raises:
+        PortTaken: another program, or another node, has the port.
+        ConfigError: the address or the port is none this user may listen on.
+    """
     try:
         found = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -233,16 +243,16 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(_BACKLOG)
     except OSError as error:
         listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise PortTaken(
+                f"port {port} on {host} is taken: stop the other program, or set "
+                "another node.port"
+            ) from None
         raise ConfigError(_explain(error, host, port)) from None
     return listener
 
 
 def _explain(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} on {host} is taken: stop the other program, or set another "
-            "node.port"
-        )
     if error.errno == errno.EACCES:
         return f"port {port} needs privileges: set a node.port of 1024 or more"
     return (

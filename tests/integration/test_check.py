@@ -1,0 +1,52 @@
+"""`check` finds what would keep the node from starting."""
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from dicom_node.cli import main
+from tests.peers import free_port
+
+
+def _look(
+    capsys: pytest.CaptureFixture[str], folder: Path, table: str
+) -> dict[str, dict[str, object]]:
+    file = folder / "node.toml"
+    file.write_text(f"[node]\n{table}\n", encoding="utf-8")
+    assert main(["check", "--config", str(file), "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)["checks"]
+    return {item["what"]: item for item in found}
+
+
+def test_a_port_is_free_or_in_use_and_both_may_be_well(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    free = _look(capsys, tmp_path, f"port = {free_port()}")
+    assert free["port"]["good"] is True
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = _look(capsys, tmp_path, f"port = {other.getsockname()[1]}")
+    assert taken["port"]["good"] is True
+    assert "in use" in str(taken["port"]["detail"])
+
+
+def test_a_host_that_is_not_this_machine_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # 192.0.2.0/24 is nobody's: RFC 5737
+    peers = '[[peers]]\nae_title = "ANY"'
+    found = _look(capsys, tmp_path, f'host = "192.0.2.1"\n{peers}')
+    assert found["port"]["good"] is False
+    assert "node.host" in str(found["port"]["detail"])
+
+
+def test_a_data_folder_that_cannot_be_made_is_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").write_text("a file")
+    found = _look(capsys, tmp_path, 'data_dir = "data/node"')
+    assert found["disk"]["good"] is False
+    assert "node.data_dir" in str(found["disk"]["detail"])
