@@ -34,6 +34,7 @@ class StandInPacs:
     address: Address
     arrivals: list[Received] = field(default_factory=list)
     status: int = 0x0000
+    refusals: int = 0
     _server: ThreadedAssociationServer | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -70,6 +71,7 @@ class StandInPacs:
 
     def _on_store(self, event: evt.Event) -> int:
         if self.status != 0x0000:
+            self.refusals += 1
             return self.status
         dataset = event.dataset
         item = Received(

@@ -1,12 +1,42 @@
 """Delivery against a PACS that refuses, goes away and comes back."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from tests.e2e.conftest import StartNode
+import pytest
+
 from tests.e2e.images import Sender, make_radiograph, new_study_uid
 from tests.e2e.node import Node, NodeSettings
-from tests.e2e.pacs import StandInPacs
-from tests.peers import wait_until
+from tests.e2e.pacs import StandInPacs, running_pacs
+from tests.peers import Address, free_port, wait_until
+
+
+@pytest.fixture(scope="module")
+def pacs() -> Iterator[StandInPacs]:
+    """A PACS for all tests of this file."""
+    with running_pacs(Address(port=free_port(), ae_title="PACS")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def node(
+    tmp_path_factory: pytest.TempPathFactory, models: Path, pacs: StandInPacs
+) -> Iterator[Node]:
+    """A node for all tests of this file."""
+    node = Node(
+        settings=NodeSettings(
+            folder=tmp_path_factory.mktemp("delivery"),
+            models=models,
+            address=Address(port=free_port()),
+            destinations=[("pacs", pacs.address)],
+        )
+    )
+    try:
+        yield node.start()
+    finally:
+        if node.tool is not None:
+            node.tool.stop(seconds=30)
 
 
 def _delivery(node: Node, study: str) -> dict[str, Any]:
@@ -18,18 +48,13 @@ def _delivery(node: Node, study: str) -> dict[str, Any]:
 
 
 def test_a_pacs_without_resources_gets_the_same_object_later(
-    settings: NodeSettings, start_node: StartNode, pacs: StandInPacs
+    node: Node, pacs: StandInPacs
 ) -> None:
     pacs.status = 0xA700  # Refused: Out of Resources
-    node = start_node(settings)
     study = new_study_uid()
     Sender(node.address).send([make_radiograph(study)])
-    refused = wait_until(
-        lambda: found if (found := _delivery(node, study))["attempts"] else None,
-        what="a delivery was tried",
-        every=0.2,
-    )
-    assert refused["state"] in {"QUEUED", "RUNNING"}
+    wait_until(lambda: pacs.refusals, what="the PACS refused once")
+    assert _delivery(node, study)["state"] in {"QUEUED", "RUNNING"}
     assert pacs.of_study(study) == []
     pacs.status = 0x0000
     node.wait_settled(study)
@@ -41,10 +66,9 @@ def test_a_pacs_without_resources_gets_the_same_object_later(
 
 
 def test_a_report_that_the_pacs_rejects_for_good_waits_for_retry(
-    settings: NodeSettings, start_node: StartNode, pacs: StandInPacs
+    node: Node, pacs: StandInPacs
 ) -> None:
     pacs.status = 0xC000  # Error: Cannot Understand
-    node = start_node(settings)
     study = new_study_uid()
     Sender(node.address).send([make_radiograph(study)])
     node.wait_settled(study)
@@ -60,9 +84,8 @@ def test_a_report_that_the_pacs_rejects_for_good_waits_for_retry(
 
 
 def test_resending_a_whole_study_makes_no_second_report(
-    settings: NodeSettings, start_node: StartNode, pacs: StandInPacs
+    node: Node, pacs: StandInPacs
 ) -> None:
-    node = start_node(settings)
     study = new_study_uid()
     images = [make_radiograph(study, number=number) for number in (1, 2)]
     Sender(node.address).send(images)
