@@ -156,10 +156,13 @@ def report_uid(
     """Derive the SOP Instance UID of a report.
 
     A report without a result is another instance than the one a later success
-    makes of the same files.
+    makes of the same files, and every failed run is one of its own: its reason may
+    differ from the last one's.
     """
     outcome = prediction.outcome
-    kind = (outcome.value,) if outcome in _WITHOUT_RESULT else ()
+    kind: tuple[str, ...] = (outcome.value,) if outcome in _WITHOUT_RESULT else ()
+    if outcome is Outcome.FAILED:
+        kind = (outcome.value, prediction.started_at.isoformat())
     return SOPInstanceUID(
         derive_uid(
             evidence.study_instance_uid,

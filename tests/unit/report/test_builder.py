@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from datetime import timedelta
 from io import BytesIO
 from pathlib import Path
 
@@ -108,6 +109,18 @@ def test_a_success_after_a_failure_is_another_instance(tmp_path: Path) -> None:
     uids = [report.sop_instance_uid for report in made]
     assert len(set(uids)) == 3
     assert uids[2] == uids[3]  # one revision, model and class: one instance
+
+
+def test_a_second_failed_run_is_another_instance(tmp_path: Path) -> None:
+    file = write_source(tmp_path / "cr.dcm")
+    first = prediction_for([file], "failed")
+    second = replace(first, started_at=first.started_at + timedelta(minutes=1))
+
+    uids = {
+        build_all([file], run)[0][0].sop_instance_uid for run in (first, second, first)
+    }
+
+    assert len(uids) == 2
 
 
 def test_another_model_gets_another_series(tmp_path: Path) -> None:
