@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 
-from db.engine import open_engine, parse_url, wrapped_errors
+from db.engine import Database, open_engine, parse_url, wrapped_errors
 from dicom_node.core.errors import DatabaseError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -43,6 +43,16 @@ def check(url: str) -> None:
     _known(current)
     if current != head():
         raise DatabaseError("the database has an old schema: run `dicom-node migrate`")
+
+
+def open_checked(url: str) -> Database:
+    """Open a database whose schema is this version's.
+
+    Raises:
+        DatabaseError: too old, too new or none; the text names the remedy.
+    """
+    check(url)
+    return Database(url)
 
 
 def migrate(url: str) -> tuple[str, str]:

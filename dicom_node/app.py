@@ -29,8 +29,7 @@ def open_database(settings: Settings) -> Database:
     Raises:
         DatabaseError: it has no schema, or that of another version.
     """
-    db.schema.check(settings.database.url)
-    return Database(settings.database.url)
+    return db.schema.open_checked(settings.database.url)
 
 
 def instance_store(settings: Settings) -> FileStore:

@@ -3,14 +3,13 @@
 import argparse
 from dataclasses import asdict
 
-from pydicom.uid import UID
 from rich.console import Console
 
 import db.associations
 import db.queries
+import db.schema
 from db.engine import Database
 from db.story import DecisionStory, JobStory, StudyStory, as_document
-from dicom_node import app
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.studies import describe_deliveries, describe_job
 from dicom_node.core.errors import NodeError, UsageError
@@ -23,7 +22,7 @@ def show(options: argparse.Namespace) -> int:
     """Print a study's story, or the latest associations."""
     if not options.study and not options.associations:
         raise UsageError("name a Study Instance UID or Accession Number to show")
-    database = app.open_database(loaded(options).settings)
+    database = db.schema.open_checked(loaded(options).settings.database.url)
     if options.associations:
         return _show_associations(database, as_json=options.json)
     stories = db.queries.timeline(database, options.study)
@@ -116,6 +115,8 @@ def _show_associations(database: Database, *, as_json: bool) -> int:
     if as_json:
         print_json([asdict(record) for record in records])
         return 0
+    from pydicom.uid import UID  # slow to import, and only needed here
+
     screen = console()
     if not records:
         screen.print("nobody has called yet")

@@ -5,14 +5,14 @@ import argparse
 from rich.table import Table
 
 import db.queries
+import db.schema
 from db.summary import JobSummary, StudySummary
-from dicom_node import app
 from dicom_node.commands.screen import console, loaded, print_json
 
 
 def studies(options: argparse.Namespace) -> int:
     """Print all studies, oldest first."""
-    database = app.open_database(loaded(options).settings)
+    database = db.schema.open_checked(loaded(options).settings.database.url)
     listed = db.queries.studies(database)
     if options.json:
         print_json(listed)
