@@ -32,8 +32,8 @@ MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 DESCRIPTION = (
     "Frontal chest radiograph of a child of 1 to 5 years: is pneumonia present? "
     "A Vision Transformer (the first 6 blocks of DINOv2-small, mean of the patch "
-    "tokens, one logit) trained by `dicom-node train`. Grey values by the file's "
-    "window; the aspect ratio is not kept, as in the training images. "
+    "tokens, one logit), fine-tuned; docs/model-card.md has the recipe. Grey values "
+    "by the file's window; the aspect ratio is not kept, as in the training images. "
     "It does not hold for adults, lateral views or other body parts: see scope."
 )
 INTENDED_USE = (

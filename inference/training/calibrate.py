@@ -11,7 +11,7 @@ from inference.training.statistics import Flags, Floats
 # On harder data it was the absent cases that scored higher, while the present ones
 # stayed; so the threshold is raised as far as sensitivity allows, with a margin
 # above the 0.95 that is wanted.
-TARGET_SENSITIVITY = 0.965
+TARGET_SENSITIVITY = 0.97
 
 
 def fit_platt(logits: Floats, present: Flags) -> Calibration:

@@ -13,12 +13,10 @@ from inference.training.augment import Pixels, augment
 from inference.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from inference.training.network import (
     Parameters,
-    features_of,
-    fit_probe,
     parameter_groups,
-    set_head,
 )
 from inference.training.options import Progress, Report, TrainOptions
+from inference.training.probe import refit_head, start_head
 from inference.training.samples import Sample, read_plane
 from inference.training.scoring import normalise
 
@@ -26,7 +24,6 @@ LAYER_DECAY = 0.75
 LABEL_SMOOTHING = 0.05
 WARM_UP_STEPS = 12
 AVERAGE_DECAY = 0.98
-PROBE_PENALTY = 3e-2
 # Images are kept in memory a third larger than the model's input, so that crops and
 # lost resolution have something to take from.
 STORED_SCALE = 4 / 3
@@ -39,7 +36,10 @@ def fine_tune(
     options: TrainOptions,
     report: Report,
 ) -> tuple[Parameters, int]:
-    """Fine-tune and give the blended weights and the number of steps.
+    """Fine-tune and give the weights and the number of steps.
+
+    A linear probe starts the head; the fine-tuned weights are blended with those
+    of the start; and the head is fitted again to what the blend sees.
 
     Every random choice of a step follows from the seed and the step's number, so
     that a resumed run gives the weights of an uninterrupted one.
@@ -53,7 +53,7 @@ def fine_tune(
         load_checkpoint(options.output, options.settings()) if options.resume else None
     )
     if checkpoint is None and options.probe_images and options.base_weights:
-        _start_head(network, planes, present, spec, options, report)
+        start_head(network, planes, present, options, report)
     run = _Run(network, options, total)
     if checkpoint is not None:
         run.restore(checkpoint)
@@ -67,7 +67,10 @@ def fine_tune(
         report(Progress(stage="train", done=run.step, total=total, loss=loss))
         if run.step % options.checkpoint_steps == 0 or run.step == total:
             save_checkpoint(options.output, run.checkpoint())
-    return run.result(), total
+    network.load_state_dict(run.result())
+    if options.probe_images:
+        refit_head(network, planes, present, options, report)
+    return network.state_dict(), total
 
 
 class _Run:
@@ -178,45 +181,6 @@ def _read(samples: Sequence[Sample], side: int, report: Report) -> Pixels:
         planes[index] = plane
         report(Progress(stage="read", done=index + 1, total=len(samples)))
     return planes
-
-
-def _start_head(
-    network: torch.nn.Module,
-    planes: Pixels,
-    present: npt.NDArray[np.bool_],
-    spec: InputSpec,
-    options: TrainOptions,
-    report: Report,
-) -> None:
-    """Start the head as a linear probe of the pretrained features."""
-    generator = np.random.default_rng([options.seed, 0])
-    members = [
-        generator.permutation(np.flatnonzero(present == value))[: options.probe_images]
-        for value in (False, True)
-    ]
-    chosen = generator.permutation(np.concatenate(members))
-    device = next(network.parameters()).device
-    network.eval()
-    features = []
-    for start in range(0, len(chosen), options.batch_size):
-        part = chosen[start : start + options.batch_size]
-        batch = torch.from_numpy(planes[part]).float()[:, None] / 255
-        batch = torch.nn.functional.interpolate(
-            batch, spec.size, mode="bilinear", antialias=True, align_corners=False
-        )
-        half = len(part) // 2
-        if half:  # the probe is to hold for changed images as well
-            batch[:half] = augment(planes[part[:half]], spec.size[0], generator)
-        with torch.no_grad():
-            features.append(features_of(network, normalise(batch, spec).to(device)))
-        done = min(start + options.batch_size, len(chosen))
-        report(Progress(stage="probe", done=done, total=len(chosen)))
-    weight, bias = fit_probe(
-        torch.cat(features).cpu(),
-        torch.from_numpy(present[chosen]),
-        penalty=PROBE_PENALTY,
-    )
-    set_head(network, weight, bias)
 
 
 def _choose(

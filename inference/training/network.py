@@ -43,7 +43,7 @@ def load_base_weights(network: torch.nn.Module, path: Path) -> None:
         UsageError: the file does not fit the network.
     """
     import_timm()
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers.pos_embed import resample_abs_pos_embed
 
     try:
         weights = {name: item.float() for name, item in load_file(path).items()}
@@ -126,7 +126,7 @@ def set_head(network: torch.nn.Module, weight: torch.Tensor, bias: float) -> Non
             parameter.copy_(
                 weight.view_as(parameter)
                 if name.endswith("weight")
-                else torch.tensor([bias])
+                else torch.full_like(parameter, bias)
             )
 
 

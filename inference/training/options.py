@@ -23,8 +23,8 @@ class TrainOptions:
         threads: of torch on the CPU; 0 leaves torch's choice.
         resume: go on from the checkpoint in `output` if there is one.
         checkpoint_steps: steps between two checkpoints.
-        probe_images: images per class for the linear probe that starts the head;
-            0 starts from a random head.
+        probe_images: images per class for the linear probes that start the head
+            and fit it at the end; 0 does without both.
         frozen_blocks: transformer blocks that stay as they were pretrained.
         blend: share of the fine-tuned weights in the result; the rest is what the
             run started from, with its linear probe (Wortsman 2022, WiSE-FT): half
@@ -35,7 +35,7 @@ class TrainOptions:
     data: Path
     output: Path
     base_weights: Path | None = None
-    epochs: int = 3
+    epochs: int = 1
     seed: int = 0
     size: int = 168
     batch_size: int = 32
@@ -43,7 +43,7 @@ class TrainOptions:
     threads: int = 0
     resume: bool = False
     checkpoint_steps: int = 25
-    probe_images: int = 1200
+    probe_images: int = 600
     frozen_blocks: int = 2
     blend: float = 0.5
     resamples: int = 1000

@@ -84,7 +84,8 @@ def read_plane(path: Path) -> Image:
                 plane = np.asarray(picture.convert("L"), dtype=np.float32) / 255
     except (OSError, ValueError, PillowImage.DecompressionBombError) as error:
         raise PixelError(f"not a readable image: {type(error).__name__}") from error
-    return np.clip(plane, 0.0, 1.0)[np.newaxis]
+    clipped: Image = np.clip(plane, 0.0, 1.0, dtype=np.float32)[np.newaxis]
+    return clipped
 
 
 def split(samples: Sequence[Sample]) -> tuple[list[Sample], list[Sample]]:

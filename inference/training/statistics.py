@@ -108,8 +108,8 @@ def draw_resamples(
     strata = []
     for value in (False, True):
         members: dict[str, list[int]] = {}
-        for index in np.flatnonzero(present == value):
-            members.setdefault(groups[index], []).append(int(index))
+        for index in np.flatnonzero(present == value).tolist():
+            members.setdefault(groups[index], []).append(index)
         if members:
             strata.append([np.array(item, dtype=np.intp) for item in members.values()])
     drawn = []
