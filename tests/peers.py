@@ -100,7 +100,7 @@ def wait_until(
     condition: Callable[[], T | None],
     *,
     what: str,
-    seconds: float = 30.0,
+    seconds: float = 60.0,
     every: float = 0.05,
 ) -> T:
     """Ask until the answer is true and return it; fail after `seconds`."""
