@@ -6,7 +6,7 @@ The file holds the mean of the training images, principal components in 8 bits a
 the coefficients of two pictures. The coefficients are random draws from the normal
 distribution of each class, never a projection of an image; of the numbered draws
 the first is taken that the bundle calls clearly, so that the demo has one Present
-and one Absent. No image of a person can be read back: 48 numbers per picture, all
+and one Absent. No image of a person can be read back: 64 numbers per picture, all
 of them from a random generator.
 """
 
@@ -28,10 +28,10 @@ from inference.training.network import load_network
 from inference.training.samples import Sample, find_samples, read_plane
 
 SIDE = 112
-COMPONENTS = 48
+COMPONENTS = 64
 IMAGES_PER_CLASS = 1200
-# Draws are this much narrower than the class: typical pictures, not extreme ones.
-SPREAD = 0.7
+# Width of the draws in standard deviations of the class.
+SPREAD = 1.0
 CLEARLY_ABSENT, CLEARLY_PRESENT = 0.05, 0.95
 DRAWS = 200
 WHITE = 255.0
