@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dicom_node.core.errors import NodeError
-from dicom_node.demo.chest import MODEL_FILE, load_chest_model
+from dicom_node.demo.chest import load_chest_model
 
 MEAN = np.array([[0, 100], [200, 255]], np.float16)
 COMPONENTS = np.array([[[100, 10], [0, 0]], [[0, 0], [0, 127]]], np.int8)
@@ -67,8 +67,6 @@ def test_a_model_of_pickled_objects_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_model_that_ships_draws_two_different_radiographs() -> None:
-    if not MODEL_FILE.exists():
-        pytest.skip(f"{MODEL_FILE.name} is not in this tree")
     model = load_chest_model()
 
     present, absent = model.draw("present"), model.draw("absent")
