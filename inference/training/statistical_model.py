@@ -29,6 +29,7 @@ from inference.training.samples import Sample, find_samples, read_plane
 
 SIDE = 112
 COMPONENTS = 64
+# Every n-th image of a class, with n such that at least this many are left.
 IMAGES_PER_CLASS = 1200
 # Width of the draws in standard deviations of the class.
 SPREAD = 1.0
