@@ -64,7 +64,7 @@ class WorkTable(Table):
 
     poll_seconds: Annotated[float, Field(gt=0)] = 0.25
     job_attempts: Annotated[int, Field(ge=1)] = 3
-    lease_seconds: Annotated[float, Field(ge=1)] = 60.0
+    lease_seconds: Annotated[float, Field(ge=1)] = 20.0
     retry_first_seconds: Annotated[float, Field(gt=0)] = 5.0
     retry_longest_seconds: Annotated[float, Field(gt=0)] = 900.0
     give_up_after_hours: Annotated[float, Field(gt=0)] = 72.0
