@@ -23,7 +23,6 @@ from dicom_node.core.errors import (
     BundleError,
     DeliveryError,
     InferenceError,
-    LostRace,
     ReportError,
     StoreError,
 )
@@ -304,15 +303,3 @@ def _settle_undelivered(
         return WorkState.FAILED
     db.work.requeue(outbox.database, delivery, setback, not_before=again, now=now)
     return WorkState.QUEUED
-
-
-__all__ = [
-    "LostRace",
-    "Outbox",
-    "Work",
-    "name_receivers",
-    "on_delivery",
-    "on_instance",
-    "on_job",
-    "on_quiet_study",
-]
