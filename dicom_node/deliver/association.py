@@ -50,6 +50,7 @@ class Link:
     def __init__(self, association: Association, peer: Peer) -> None:
         self._association = association
         self._peer = peer
+        self._unanswered = False
 
     @property
     def accepted(self) -> frozenset[tuple[str, str]]:
@@ -61,8 +62,11 @@ class Link:
 
     @property
     def alive(self) -> bool:
-        """Whether more can be sent."""
-        return bool(self._association.is_established)
+        """Whether more can be sent.
+
+        pynetdicom notices a lost association some time after the answer is missed.
+        """
+        return bool(self._association.is_established) and not self._unanswered
 
     def echo(self) -> int:
         """C-ECHO and return the status.
@@ -109,6 +113,7 @@ class Link:
             answer = Dataset()  # the association ended before the first byte
         if "Status" in answer:
             return int(answer.Status)
+        self._unanswered = True
         if time.monotonic() - started >= limit:
             raise DeliveryError(
                 f"{self._peer} gave no answer to the {what} within {limit:.3g} s: "
