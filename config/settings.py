@@ -27,6 +27,7 @@ class NodeTable(Table):
     ae_title: AETitle = "AINODE"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 11112
+    plain: bool = True  # False: only the port of [tls] listens
     data_dir: Path = Path("data")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -38,8 +39,25 @@ class DatabaseTable(Table):
 
 
 class ReceiveTable(Table):
-    """Limits of the C-STORE SCP."""
+    """How the C-STORE SCP keeps its promise, and its limits.
 
+    Args:
+        processes: receivers on one port; 0 is one per four cores.
+        durability: what 0x0000 survives. "power-loss" syncs files and commits;
+            "process-crash" leaves both to the operating system.
+        commit_max_wait_ms: how long an instance waits for others to share its commit.
+        database_wait_seconds: how long a sender waits for a database that is busy or
+            gone before it hears 0xA700.
+        min_bytes_per_second: a slower sender loses its association.
+        max_element_bytes: of one element that is not Pixel Data.
+    """
+
+    processes: Annotated[int, Field(ge=0, le=64)] = 0
+    durability: Literal["power-loss", "process-crash"] = "power-loss"
+    commit_max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
+    database_wait_seconds: Annotated[float, Field(gt=0)] = 10.0
+    min_bytes_per_second: Annotated[int, Field(ge=0)] = 8192
+    max_element_bytes: Annotated[int, Field(ge=1 << 16)] = 1 << 30
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
     max_associations_per_peer: Annotated[int, Field(ge=1, le=1000)] = 32
     max_pdu_bytes: Annotated[int, Field(ge=4096, le=1 << 24)] = 131072
@@ -50,6 +68,40 @@ class ReceiveTable(Table):
     acse_timeout_seconds: Annotated[float, Field(gt=0)] = 10.0
     dimse_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
     network_timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+
+
+class TLSTable(Table):
+    """DICOM TLS (PS3.15 B.12): the port that listens, and who the node is there.
+
+    The files are read again when they change; a broken one leaves the last good one.
+
+    Args:
+        port: 2762 by convention; 0 is any free one; without it nothing listens.
+        ca: the certificates that the callers' must be signed by.
+        client_certificate: "none" lets in callers without one.
+    """
+
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
+    ca: Path | None = None
+    client_certificate: Literal["required", "none"] = "required"
+
+
+class CalledTable(Table):
+    """A further AE title of the node, with its own settings.
+
+    Args:
+        quiet_seconds: instead of study.quiet_seconds.
+        sop_classes: what is accepted, UIDs or names; all storage classes if empty.
+        destinations: where the results of what comes in here go, instead of those of
+            the route.
+    """
+
+    ae_title: AETitle
+    quiet_seconds: Annotated[float, Field(gt=0)] | None = None
+    sop_classes: TextList = ()
+    destinations: TextList | None = None
 
 
 class StudyTable(Table):
@@ -80,16 +132,28 @@ class ModelsTable(Table):
 
 
 class WebTable(Table):
-    """The HTTP page; 0 is off."""
+    """Health and metrics over HTTP; port 0 is off."""
 
+    host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
 
 
 class PeerTable(Table):
-    """Who may call. An entry without host accepts the AE title from anywhere."""
+    """Who may call. An entry without host accepts the AE title from anywhere.
+
+    Args:
+        host: a name, an address or a range of addresses (10.1.0.0/16).
+        certificate_subject: glob over the TLS certificate's subject (RFC 4514,
+            CN=ct1,O=Hospital); then only TLS will do.
+        username: the user identity to present, over TLS, with the passcode in
+            `passcode_file`.
+    """
 
     ae_title: AETitle
     host: str = ""
+    certificate_subject: str = ""
+    username: str = ""
+    passcode_file: Path | None = None
 
 
 class DestinationTable(Table):
@@ -104,6 +168,10 @@ class DestinationTable(Table):
     sr_classes: tuple[SRClass, ...] = ("comprehensive3d", "comprehensive", "enhanced")
     send_not_evaluated: bool = False
     timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
+    tls: bool = False
+    ca: Path | None = None
+    certificate: Path | None = None
+    private_key: Path | None = None
 
     @field_validator("sr_classes")
     @classmethod
@@ -170,6 +238,8 @@ class Settings(Table):
     node: NodeTable = NodeTable()
     database: DatabaseTable = DatabaseTable()
     receive: ReceiveTable = ReceiveTable()
+    tls: TLSTable = TLSTable()
+    called: tuple[CalledTable, ...] = ()
     study: StudyTable = StudyTable()
     work: WorkTable = WorkTable()
     models: ModelsTable = ModelsTable()

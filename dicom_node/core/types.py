@@ -417,6 +417,8 @@ class AssociationRecord:
     refused_instances: int = 0
     size_bytes: int = 0
     seconds: float = 0.0
+    tls_version: str = ""
+    certificate_subject: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ from config.settings import Settings
 from tests.peers import PROJECT
 
 EXAMPLE = PROJECT / "config" / "example.toml"
-LISTS = {"peers", "destinations", "routes"}
+LISTS = {"called", "peers", "destinations", "routes"}
 
 
 def test_the_example_is_accepted() -> None:
