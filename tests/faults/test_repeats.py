@@ -1,0 +1,98 @@
+"""The same again, and other things under the same name (F08, F09; invariant I4)."""
+
+from dataclasses import replace
+
+from tests.faults import checker
+from tests.faults.conftest import MakeNode
+from tests.faults.instances import Recipe, make_study, new_study_uid, new_uid
+from tests.faults.rows import fault_row
+from tests.faults.senders import SenderLog, send, send_at_once
+from tests.peers import wait_until
+
+
+def test_a_study_sent_again_and_at_once_is_stored_once(
+    make_node: MakeNode, log: SenderLog
+) -> None:
+    with fault_row(
+        "F08",
+        fault="the whole study again: three times, then twice at once",
+        how="2 raw senders, 8 images",
+        expected="0x0000 each time, one row and one file per image",
+    ) as measured:
+        node = make_node().start()
+        study = make_study(8)
+        for _ in range(3):
+            assert send(node.port, log, study)
+        assert send_at_once(node.port, log, study * 2, associations=2)
+        fresh = make_study(8)
+        # Twice at once from the first byte on: neither sender is the first.
+        assert send_at_once(
+            node.port, log, [item for item in fresh for _ in (1, 2)], associations=2
+        )
+        assert set(log.statuses()) == {0}
+        verdict = checker.check(node, log)
+        assert verdict.stored == 16
+        assert {row.revision for row in checker.rows(node)} == {1}
+        assert set(checker.listed_studies(node).values()) == {8}
+        measured |= {"sent": len(log.sent), **verdict.counts()}
+
+
+def test_other_contents_under_a_known_uid_are_told_apart(
+    make_node: MakeNode, log: SenderLog
+) -> None:
+    with fault_row(
+        "F09",
+        fault="same SOP Instance UID: other demographics, other pixels, other study",
+        how="raw sender, then each again",
+        expected="new metadata version; conflict kept beside; nothing overwritten",
+    ) as measured:
+        node = make_node().start()
+        first = Recipe(study_instance_uid=new_study_uid(), sop_instance_uid=new_uid())
+        renamed = replace(first, patient_name="Other^Name", patient_id="F2")
+        repainted = replace(first, pixel_seed=7)
+        moved = replace(repainted, study_instance_uid=new_study_uid(), patient_id="F3")
+        contents = [item.make() for item in (first, renamed, repainted, moved)]
+        for _ in range(2):
+            assert send(node.port, log, contents)
+        assert set(log.statuses()) == {0}
+        verdict = checker.check(node, log)
+        rows = checker.rows(node)
+        assert [row.receipt for row in rows] == [
+            "new",
+            "new_metadata",
+            "conflict",
+            "conflict",
+        ]
+        current = [row for row in rows if row.current]
+        assert len(current) == 1
+        assert current[0].study_instance_uid == first.study_instance_uid
+        files = checker.snapshot(node).files
+        assert sorted(files.values()) == sorted(item.sha256 for item in contents)
+        measured |= {
+            "versions": len(rows),
+            "current": len(current),
+            **verdict.counts(),
+        }
+
+
+def test_an_image_that_comes_by_two_associations_at_once_is_one(
+    make_node: MakeNode, log: SenderLog
+) -> None:
+    with fault_row(
+        "F08",
+        fault="the same image over 8 associations at the same moment",
+        how="8 raw senders, 5 images, two receiver processes",
+        expected="one row per image, every sender hears 0x0000",
+    ) as measured:
+        node = make_node(tables={"receive": {"processes": 2}}).start()
+        for instance in make_study(5):
+            assert send_at_once(node.port, log, [instance] * 8, associations=8)
+        assert set(log.statuses()) == {0}
+        verdict = checker.check(node, log)
+        assert verdict.stored == 5
+        repeats = wait_until(
+            lambda: sum(row.repeats for row in checker.rows(node)) == 35,
+            what="each repeat is counted",
+        )
+        assert repeats
+        measured |= {"sent": len(log.sent), **verdict.counts()}
