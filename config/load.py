@@ -128,9 +128,14 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     prefix = "sqlite:///"
     if url.startswith(prefix) and not url.startswith(prefix + "/"):
         url = prefix + str(base / url.removeprefix(prefix))
+    token = settings.web.token_file
+    web = settings.web.model_copy(
+        update={"token_file": base / token.expanduser() if token else None}
+    )
     return settings.model_copy(
         update={
             "node": node,
+            "web": web,
             "models": models,
             "destinations": destinations,
             "database": settings.database.model_copy(update={"url": url}),

@@ -132,10 +132,16 @@ class ModelsTable(Table):
 
 
 class WebTable(Table):
-    """Health and metrics over HTTP; port 0 is off."""
+    """Health and metrics over HTTP; port 0 is off.
+
+    Args:
+        token_file: holds the bearer token that /metrics and the details of /readyz
+            ask for; must be there when the host is not loopback.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 0
+    token_file: Path | None = None
 
 
 class PeerTable(Table):
@@ -232,6 +238,16 @@ class RouteTable(Table):
     when: WhenTable = WhenTable()
 
 
+def is_loopback(host: str) -> bool:
+    """Say whether only this machine reaches what listens on this host."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 class Settings(Table):
     """The whole configuration."""
 
@@ -251,12 +267,7 @@ class Settings(Table):
     @property
     def loopback_only(self) -> bool:
         """Whether the node listens on loopback alone."""
-        if self.node.host == "localhost":
-            return True
-        try:
-            return ip_address(self.node.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.node.host)
 
     @property
     def instances_dir(self) -> Path:
@@ -267,6 +278,11 @@ class Settings(Table):
     def reports_dir(self) -> Path:
         """Where written reports lie."""
         return self.node.data_dir / "reports"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Where the running processes keep what they count."""
+        return self.node.data_dir / "run" / "metrics"
 
     @model_validator(mode="after")
     def _agree(self) -> "Settings":
@@ -291,6 +307,11 @@ class Settings(Table):
             faults.append(
                 "node.host is not loopback and there is no [[peers]] table: "
                 "say who may call, or listen on 127.0.0.1"
+            )
+        if self.web.port and not is_loopback(self.web.host) and not self.web.token_file:
+            faults.append(
+                "web.host is not loopback and there is no web.token_file: name a file "
+                "with a token that only this user may read, or listen on 127.0.0.1"
             )
         if faults:
             raise ValueError("; ".join(faults))
