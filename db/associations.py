@@ -28,6 +28,8 @@ def record(database: Database, association: AssociationRecord) -> None:
                 refused_instances=min(association.refused_instances, _COUNT_LIMIT),
                 size_bytes=association.size_bytes,
                 seconds=association.seconds,
+                tls_version=association.tls_version,
+                certificate_subject=association.certificate_subject,
             )
         )
 
@@ -56,4 +58,6 @@ def _association(row: AnyRow) -> AssociationRecord:
         refused_instances=row.refused_instances,
         size_bytes=row.size_bytes,
         seconds=row.seconds,
+        tls_version=row.tls_version,
+        certificate_subject=row.certificate_subject,
     )

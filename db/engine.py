@@ -71,10 +71,17 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
-    def write(self) -> Iterator[Connection]:
-        """Open a transaction that may write; SQLite begins it IMMEDIATE."""
+    def write(self, *, durable: bool = True) -> Iterator[Connection]:
+        """Open a transaction that may write; SQLite begins it IMMEDIATE.
+
+        Args:
+            durable: False leaves the moment of the sync to the operating system: the
+                commit survives the end of the process, not a power cut.
+        """
         with self._turn(), wrapped_errors(), self._engine.connect() as connection:
-            connection.execution_options(dicom_node_write=True)
+            connection.execution_options(
+                dicom_node_write=True, dicom_node_durable=durable
+            )
             with connection.begin():
                 yield connection
 
@@ -196,8 +203,13 @@ def _connect_sqlite(
 def _begin_sqlite(connection: Connection) -> None:
     # A deferred transaction that turns to writing fails with BUSY at once when
     # another has written meanwhile; an IMMEDIATE one waits its turn instead.
-    write = connection.get_execution_options().get("dicom_node_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    options = connection.get_execution_options()
+    if options.get("dicom_node_write", False):
+        level = "FULL" if options.get("dicom_node_durable", True) else "NORMAL"
+        connection.exec_driver_sql(f"PRAGMA synchronous = {level}")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+    else:
+        connection.exec_driver_sql("BEGIN")
 
 
 def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
@@ -229,7 +241,13 @@ def _postgresql_engine(url: URL, busy_seconds: float) -> Engine:
         connection.commit()
 
     event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", _begin_postgresql)
     return engine
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if not connection.get_execution_options().get("dicom_node_durable", True):
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
 
 
 _to_json = partial(json.dumps, allow_nan=False, separators=(",", ":"))

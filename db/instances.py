@@ -1,6 +1,7 @@
 """What was received: one row per SOP Instance UID, one version per set of bytes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, insert, select, update
@@ -9,10 +10,13 @@ from db.columns import UID_LENGTH, AnyRow, new_id
 from db.engine import Collision, Database
 from db.tables import instances, reports, studies, versions
 from db.versions import add_version, record_known
-from dicom_node.core.errors import CannotUnderstand
+from dicom_node.core.errors import CannotUnderstand, ReceiveError
 from dicom_node.core.ids import InstanceId, SOPInstanceUID, StudyId, StudyInstanceUID
+from dicom_node.core.protocols import Compare
 from dicom_node.core.states import Receipt, StudyState
 from dicom_node.core.types import ReceivedInstance, Recorded, StoredVersion
+
+Outcome = Recorded | ReceiveError
 
 _COLLISIONS: Final = 8  # each one means that another association got on
 _SR_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.88."  # PS3.4 B.5: every SR Storage
@@ -33,8 +37,8 @@ _LOOK_UP = (
         versions.c.receipt,
         versions.c.current,
         versions.c.study_instance_uid,
-        versions.c.dataset_sha256,
-        versions.c.pixel_sha256,
+        versions.c.dataset_digest,
+        versions.c.size_bytes,
         versions.c.file_key,
         versions.c.header,
     )
@@ -64,19 +68,22 @@ _TOUCH = (
         revision=bindparam("new_revision"),
         revision_started_at=bindparam("started_at"),
         last_instance_at=bindparam("last_at"),
+        called_ae_title=bindparam("called"),
         accession_number=bindparam("accession"),
         ignored_because=None,
     )
 )
 
 
-def record(
+def record_all(
     database: Database,
-    received: ReceivedInstance,
+    received: Sequence[ReceivedInstance],
     *,
+    compare: Compare,
+    durable: bool = True,
     own_manufacturer: str = "dicom-node",
-) -> Recorded:
-    """Enter an instance and what it means for its study, in one transaction.
+) -> tuple[Outcome, ...]:
+    """Enter instances and what they mean for their studies, in one transaction.
 
     First bytes make the study RECEIVING (a settled one gets its next revision);
     the same bytes change nothing; other bytes with the same pixels become
@@ -84,41 +91,75 @@ def record(
     report of this node that comes back leaves its study alone.
 
     Args:
+        durable: False leaves the sync to the operating system.
         own_manufacturer: an SR with this Manufacturer is this node's result.
 
+    Returns:
+        An answer to each, in their order; one with a bad UID is refused alone.
+
     Raises:
-        CannotUnderstand: a UID is missing or longer than 128 characters.
-        DatabaseError: nothing was written; the sender should retry later.
+        DatabaseError: nothing was written; the senders should retry later.
     """
-    _refuse_bad_uids(received)
+    refusals = [_refusal(item) for item in received]
+    taken = [item for item, no in zip(received, refusals, strict=True) if no is None]
+    step = _Step(compare=compare, own_manufacturer=own_manufacturer)
+    recorded = iter(_record_taken(database, taken, step, durable=durable))
+    return tuple(next(recorded) if no is None else no for no in refusals)
+
+
+def _record_taken(
+    database: Database,
+    taken: Sequence[ReceivedInstance],
+    step: "_Step",
+    *,
+    durable: bool,
+) -> list[Recorded]:
+    if not taken:
+        return []
     for _ in range(_COLLISIONS):
         try:
-            return _record_once(database, received, own_manufacturer)
+            return _record_once(database, taken, step, durable=durable)
         except Collision:
             continue
-    return _record_once(database, received, own_manufacturer)
+    return _record_once(database, taken, step, durable=durable)
 
 
 def _record_once(
-    database: Database, received: ReceivedInstance, own_manufacturer: str
-) -> Recorded:
-    with database.write() as connection:
+    database: Database,
+    taken: Sequence[ReceivedInstance],
+    step: "_Step",
+    *,
+    durable: bool,
+) -> list[Recorded]:
+    with database.write(durable=durable) as connection:
+        return [step.record(connection, item) for item in taken]
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """Enters one instance into an open transaction."""
+
+    compare: Compare
+    own_manufacturer: str
+
+    def record(self, connection: Connection, received: ReceivedInstance) -> Recorded:
         known = connection.execute(
             _LOOK_UP, {"sop_instance_uid": received.sop_instance_uid}
         ).all()
         if known:
-            return record_known(connection, received, known)
-        return _record_first(connection, received, own_manufacturer)
+            return record_known(connection, received, known, compare=self.compare)
+        return _record_first(connection, received, self.own_manufacturer)
 
 
-def _refuse_bad_uids(received: ReceivedInstance) -> None:
+def _refusal(received: ReceivedInstance) -> CannotUnderstand | None:
     for keyword, name in _UIDS:
         value = getattr(received, name)
         if not value or len(value) > UID_LENGTH or "\x00" in value:
-            raise CannotUnderstand(
+            return CannotUnderstand(
                 f"{keyword} is missing, longer than {UID_LENGTH} characters, "
                 "or holds a NUL"
             )
+    return None
 
 
 def _record_first(
@@ -182,6 +223,7 @@ def _enter_study(
                 "revision_started_at": at,
                 "first_instance_at": at,
                 "last_instance_at": at,
+                "called_ae_title": received.called_ae_title,
             },
         )
         return new_id(added), 1
@@ -197,6 +239,7 @@ def _enter_study(
             "started_at": at if settled else study.revision_started_at,
             "last_at": at,
             "accession": study.accession_number or accession,
+            "called": received.called_ae_title,
         },
     )
     return study.id, revision
@@ -225,7 +268,7 @@ def _version(row: AnyRow) -> StoredVersion:
         calling_ae_title=row.calling_ae_title,
         file_key=row.file_key,
         size_bytes=row.size_bytes,
-        dataset_sha256=row.dataset_sha256,
+        dataset_digest=row.dataset_digest,
         repeats=row.repeats,
         repeated_at=row.repeated_at,
     )
@@ -236,6 +279,13 @@ def known_keys(database: Database) -> Iterator[str]:
     query = select(versions.c.file_key).execution_options(yield_per=1000)
     with database.read() as connection:
         yield from connection.execute(query).scalars()
+
+
+def recorded_keys(database: Database, keys: Sequence[str]) -> frozenset[str]:
+    """Say which of these file keys have a row; reads every version to find out."""
+    query = select(versions.c.file_key).where(versions.c.file_key.in_(keys))
+    with database.read() as connection:
+        return frozenset(connection.execute(query).scalars())
 
 
 def known_report_keys(database: Database) -> Iterator[str]:

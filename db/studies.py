@@ -99,6 +99,7 @@ def load(
         last_instance_at=row.last_instance_at,
         ignored_because=row.ignored_because,
         instances=found,
+        called_ae_title=row.called_ae_title,
     )
 
 
@@ -135,9 +136,10 @@ def _instance(row: AnyRow) -> Instance:
         revision=row.revision,
         file_key=row.file_key,
         size_bytes=row.size_bytes,
-        dataset_sha256=row.dataset_sha256,
+        dataset_digest=row.dataset_digest,
         own_result=row.own_result,
         header=decode_header(row.header),
+        called_ae_title=row.called_ae_title,
     )
 
 

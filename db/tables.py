@@ -63,10 +63,11 @@ studies = Table(
     Column("first_instance_at", UTCDateTime(), nullable=False),
     Column("last_instance_at", UTCDateTime(), nullable=False),
     Column("ignored_because", Text()),
+    Column("called_ae_title", Text(AE_LENGTH), nullable=False, server_default=""),
     _one_of("state", StudyState),
     Index(
         "ix_studies_receiving",
-        "last_instance_at",
+        "id",
         sqlite_where=STUDY_OPEN,
         postgresql_where=STUDY_OPEN,
     ),
@@ -103,11 +104,10 @@ versions = Table(
     Column("peer_address", Text(AE_LENGTH), nullable=False),
     Column("file_key", Identifier(NAME_LENGTH), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
-    Column("dataset_sha256", Identifier(64), nullable=False),
-    Column("pixel_sha256", Identifier(64), nullable=False),
+    Column("dataset_digest", Identifier(64), nullable=False),
     Column("header", Document(), nullable=False),
     _one_of("receipt", Receipt),
-    UniqueConstraint("instance_id", "dataset_sha256"),
+    Index("ix_versions_instance_id", "instance_id"),
     Index(
         "uq_versions_current",
         "instance_id",
@@ -261,4 +261,6 @@ associations = Table(
     Column("refused_instances", Integer, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     Column("seconds", Float, nullable=False),
+    Column("tls_version", Text(STATE_LENGTH), nullable=False, server_default=""),
+    Column("certificate_subject", Text(), nullable=False, server_default=""),
 )

@@ -1,6 +1,7 @@
 """Other bytes under a SOP Instance UID that is known: repeat, version or conflict."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import Connection, insert, update
 
@@ -8,26 +9,28 @@ from db.codec import encode_header
 from db.columns import AnyRow
 from db.tables import studies, versions
 from dicom_node.core.ids import InstanceId, StudyId
+from dicom_node.core.protocols import Compare
 from dicom_node.core.states import Receipt
 from dicom_node.core.types import ReceivedInstance, Recorded
 
+_SHA256_DIGITS: Final = 64  # the digest of a version received before revision 0002
+
 
 def record_known(
-    connection: Connection, received: ReceivedInstance, known: Sequence[AnyRow]
+    connection: Connection,
+    received: ReceivedInstance,
+    known: Sequence[AnyRow],
+    *,
+    compare: Compare,
 ) -> Recorded:
+    """Enter bytes under a SOP Instance UID that has versions already."""
     current = next(version for version in known if version.current)
-    same = next(
-        (item for item in known if item.dataset_sha256 == received.dataset_sha256),
-        None,
-    )
+    same = _find_same(received, known, compare)
     file_key = received.file_key
     if same is not None:
         file_key = same.file_key
         receipt = _repeat(connection, received, same)
-    elif (
-        current.study_instance_uid == received.study_instance_uid
-        and current.pixel_sha256 == received.pixel_sha256
-    ):
+    elif _same_image(received, current, compare):
         receipt = Receipt.NEW_METADATA
         _retire(connection, current)
         add_version(
@@ -47,6 +50,31 @@ def record_known(
         revision=current.revision,
         file_key=file_key,
     )
+
+
+def _find_same(
+    received: ReceivedInstance, known: Sequence[AnyRow], compare: Compare
+) -> AnyRow | None:
+    """Return the version that is the same bytes; a digest alone proves nothing."""
+    for version in known:
+        if _may_be_same(received, version) and compare.same_dataset(
+            version.file_key, received.file_key
+        ):
+            return version
+    return None
+
+
+def _may_be_same(received: ReceivedInstance, version: AnyRow) -> bool:
+    return version.size_bytes == received.size_bytes and (
+        version.dataset_digest == received.dataset_digest
+        or len(version.dataset_digest) == _SHA256_DIGITS
+    )
+
+
+def _same_image(received: ReceivedInstance, current: AnyRow, compare: Compare) -> bool:
+    return bool(
+        current.study_instance_uid == received.study_instance_uid
+    ) and compare.same_pixels(current.file_key, received.file_key)
 
 
 def _repeat(
@@ -124,8 +152,7 @@ def add_version(
             "peer_address": received.peer_address,
             "file_key": received.file_key,
             "size_bytes": received.size_bytes,
-            "dataset_sha256": received.dataset_sha256,
-            "pixel_sha256": received.pixel_sha256,
+            "dataset_digest": received.dataset_digest,
             "header": encode_header(received.header),
         },
     )

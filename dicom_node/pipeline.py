@@ -1,6 +1,6 @@
 """The way of the data. Whoever has read this page knows what the node does.
 
-    a C-STORE      on_instance     becomes a file and a row
+    a C-STORE      on_instances    becomes a file and a row
     a quiet study  on_quiet_study  becomes jobs, or is ignored with the reason
     a job          on_job          becomes a prediction, a report and deliveries
     a delivery     on_delivery     becomes an object in the PACS
@@ -23,11 +23,13 @@ from dicom_node.core.errors import (
     BundleError,
     DeliveryError,
     InferenceError,
+    ReceiveError,
     ReportError,
     StoreError,
 )
 from dicom_node.core.ids import SOPClassUID, StudyId
 from dicom_node.core.protocols import (
+    Compare,
     Destination,
     Executor,
     InstanceStore,
@@ -55,13 +57,26 @@ from dicom_node.core.types import (
 _WITHOUT_RESULT = (Outcome.NOT_EVALUATED, Outcome.FAILED)
 
 
-def on_instance(database: Database, received: ReceivedInstance) -> Recorded:
-    """Record an instance whose file is already on stable storage.
+def on_instances(
+    database: Database,
+    received: Sequence[ReceivedInstance],
+    *,
+    compare: Compare,
+    durable: bool = True,
+) -> tuple[Recorded | ReceiveError, ...]:
+    """Record instances whose files are already on stable storage.
 
-    Only after this may the sender hear 0x0000. A first instance opens its study; a
+    Only after this may a sender hear 0x0000. A first instance opens its study; a
     late one opens the next revision; a repeat changes nothing.
+
+    Args:
+        durable: False if the files are not synced either: what was answered 0x0000
+            then survives the end of the process, not a power cut.
+
+    Raises:
+        DatabaseError: none of them was recorded.
     """
-    return db.instances.record(database, received)
+    return db.instances.record_all(database, received, compare=compare, durable=durable)
 
 
 def on_quiet_study(

@@ -30,6 +30,24 @@ class InstanceStore(Protocol):
         """Remove the file; nothing happens if it is gone."""
 
 
+class Compare(Protocol):
+    """Compares two stored files; digests only say which ones are worth it."""
+
+    def same_dataset(self, kept: str, other: str) -> bool:
+        """Say whether the data sets under two file keys are the same bytes.
+
+        Raises:
+            StoreError: the kept file is gone, or is not any more what was received.
+        """
+
+    def same_pixels(self, kept: str, other: str) -> bool:
+        """Say whether two files hold the same Pixel Data, as encoded, or both none.
+
+        Raises:
+            StoreError: as above.
+        """
+
+
 class Router(Protocol):
     """Decides which models look at a study."""
 

@@ -51,9 +51,8 @@ class ReceivedInstance:
     """One instance whose bytes are on stable storage under `file_key`.
 
     Args:
-        dataset_sha256: of the data set's bytes as sent, hex.
-        pixel_sha256: of the value of Pixel Data (or Float/Double Float) as sent,
-            "" without pixels.
+        dataset_digest: XXH3-128 of the data set's bytes as sent, 32 hex digits.
+            It is no proof: whether two data sets are the same, their bytes say.
         size_bytes: of the data set as sent.
         file_key: name in the instance store; never made of the sender's text.
     """
@@ -69,8 +68,7 @@ class ReceivedInstance:
     received_at: datetime
     file_key: str
     size_bytes: int
-    dataset_sha256: str
-    pixel_sha256: str
+    dataset_digest: str
     header: RoutingHeader
 
 
@@ -109,7 +107,7 @@ class StoredVersion:
     calling_ae_title: str
     file_key: str
     size_bytes: int
-    dataset_sha256: str
+    dataset_digest: str
     repeats: int
     repeated_at: datetime | None
 
@@ -128,14 +126,19 @@ class Instance:
     revision: int
     file_key: str
     size_bytes: int
-    dataset_sha256: str
+    dataset_digest: str
     own_result: bool
     header: RoutingHeader
+    called_ae_title: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Study:
-    """A study at one revision, with the instances that make it up."""
+    """A study at one revision, with the instances that make it up.
+
+    Args:
+        called_ae_title: of this node, as the last instance was sent to it.
+    """
 
     study_id: StudyId
     study_instance_uid: StudyInstanceUID
@@ -146,6 +149,7 @@ class Study:
     last_instance_at: datetime
     ignored_because: str | None
     instances: tuple[Instance, ...]
+    called_ae_title: str = ""
 
     @property
     def evidence(self) -> tuple[Instance, ...]:
@@ -404,7 +408,12 @@ class RefusedContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssociationRecord:
-    """Who called, what was offered and refused, and what came of it."""
+    """Who called, what was offered and refused, and what came of it.
+
+    Args:
+        tls_version: e.g. "TLSv1.3"; "" without TLS.
+        certificate_subject: of the caller's certificate (RFC 4514), "" without one.
+    """
 
     at: datetime
     calling_ae_title: str

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from db import instances, studies, work
 from db.engine import Database
+from dicom_node.core.errors import ReceiveError
 from dicom_node.core.ids import (
     DeviceUID,
     JobId,
@@ -75,10 +76,9 @@ def received(
         called_ae_title="AINODE",
         peer_address="127.0.0.1",
         received_at=at,
-        file_key=f"{content[:2]}/{content}-{at.timestamp()}",
+        file_key=f"{content}-{digest(pixels)}-{at.timestamp()}",
         size_bytes=1000,
-        dataset_sha256=content,
-        pixel_sha256=digest(pixels) if pixels else "",
+        dataset_digest=content[:32],
         header=RoutingHeader(
             modality="CR",
             body_part_examined="CHEST",
@@ -122,7 +122,7 @@ def queue_job(
     database: Database, study: str = "1.2.3", *, route: Route = CHEST, at: float = 0
 ) -> JobId:
     """Receive and route a study of one instance; return its only job."""
-    entered = instances.record(database, received(study, at=after(at)))
+    entered = enter(database, received(study, at=after(at)))
     (job_id,) = route_study(database, entered.study_id, route, at=at)
     return job_id
 
@@ -206,9 +206,29 @@ def settlement(*reports: Report, destinations: Sequence[str] = ("pacs",)) -> Set
     )
 
 
+class KeyCompare:
+    """Compares by what `received` wrote into the file keys."""
+
+    def same_dataset(self, kept: str, other: str) -> bool:
+        return kept.split("-")[0] == other.split("-")[0]
+
+    def same_pixels(self, kept: str, other: str) -> bool:
+        return kept.split("-")[1] == other.split("-")[1]
+
+
 def enter(database: Database, item: ReceivedInstance) -> Recorded:
     """Record an instance."""
-    return instances.record(database, item)
+    (outcome,) = enter_all(database, item)
+    if isinstance(outcome, ReceiveError):
+        raise outcome
+    return outcome
+
+
+def enter_all(
+    database: Database, *items: ReceivedInstance
+) -> tuple[instances.Outcome, ...]:
+    """Record instances in one transaction."""
+    return instances.record_all(database, items, compare=KeyCompare())
 
 
 SENT = Sent(status=0x0000, sop_instance_uid=SOPInstanceUID("2.25.100"))

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, text
 
-from db import instances
 from db.engine import Collision, Database
 from db.tables import studies
 from dicom_node.core.errors import DatabaseError
@@ -93,14 +92,14 @@ def test_a_full_disk_is_an_error_and_reception_goes_on_when_there_is_space(
 
     def fill() -> None:
         for number in range(1000):
-            instances.record(sqlite_database, samples.received("1.8", number))
+            samples.enter(sqlite_database, samples.received("1.8", number))
 
     allow(1)  # SQLite takes the present size instead
     with pytest.raises(DatabaseError, match="the disk is full"):
         fill()
     allow(10**6)
     number = 2000
-    assert instances.record(sqlite_database, samples.received("1.8", number)).revision
+    assert samples.enter(sqlite_database, samples.received("1.8", number)).revision
 
 
 def test_a_thread_waits_no_longer_than_the_limit_for_another(
@@ -171,7 +170,7 @@ def test_a_time_without_zone_is_refused(database: Database) -> None:
 def test_times_come_back_aware_and_in_utc(database: Database) -> None:
     seoul = timezone(timedelta(hours=9))
     at = datetime(2026, 3, 1, 21, 0, 0, 123456, tzinfo=seoul)
-    instances.record(database, samples.received(at=at))
+    samples.enter(database, samples.received(at=at))
     with database.read() as connection:
         stored = connection.execute(select(studies.c.last_instance_at)).scalar_one()
     assert stored == at

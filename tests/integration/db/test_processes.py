@@ -4,7 +4,7 @@ import multiprocessing
 
 import pytest
 
-from db import instances, queries, studies, work
+from db import queries, studies, work
 from db.engine import Database
 from dicom_node.core.errors import LostRace
 from dicom_node.core.states import WorkState
@@ -19,7 +19,7 @@ JOBS = 200
 def test_several_processes_claim_200_jobs_each_once(
     database: Database, url: str
 ) -> None:
-    entered = instances.record(database, samples.received())
+    entered = samples.enter(database, samples.received())
     routes = [
         Route(name=f"r{number}", model=f"m{number}", destinations=("pacs",))
         for number in range(JOBS)

@@ -71,9 +71,9 @@ def test_a_job_without_prediction_has_no_outcome(database: Database) -> None:
 
 
 def test_jobs_of_every_revision_are_listed_oldest_first(database: Database) -> None:
-    entered = instances.record(database, received(number=1))
+    entered = samples.enter(database, received(number=1))
     samples.route_study(database, entered.study_id, CHEST)
-    instances.record(database, received(number=2, at=after(60)))
+    samples.enter(database, received(number=2, at=after(60)))
     samples.route_study(database, entered.study_id, CHEST, at=70)
     (summary,) = queries.studies(database)
     assert [job["revision"] for job in summary["jobs"]] == [1, 2]
@@ -84,7 +84,7 @@ def test_the_latest_studies_are_listed_in_the_order_of_arrival(
     database: Database,
 ) -> None:
     for number in range(5):
-        instances.record(database, received(f"1.{number}"))
+        samples.enter(database, received(f"1.{number}"))
     listed = queries.studies(database, limit=2)
     assert [item["study_instance_uid"] for item in listed] == ["1.3", "1.4"]
     assert len(queries.studies(database)) == 5
@@ -93,10 +93,10 @@ def test_the_latest_studies_are_listed_in_the_order_of_arrival(
 def test_the_story_tells_receipts_decisions_and_work_in_the_order_of_time(
     database: Database,
 ) -> None:
-    instances.record(database, received(number=1))
-    instances.record(database, received(number=1, at=after(1)))
-    instances.record(database, received(number=1, pixels="other", at=after(2)))
-    entered = instances.record(database, received(number=2, at=after(3)))
+    samples.enter(database, received(number=1))
+    samples.enter(database, received(number=1, at=after(1)))
+    samples.enter(database, received(number=1, pixels="other", at=after(2)))
+    entered = samples.enter(database, received(number=2, at=after(3)))
     samples.route_study(database, entered.study_id, CHEST, at=20)
     work.settle_job(
         database, samples.claim(database, at=21), samples.settlement(), now=after(25)
@@ -136,8 +136,8 @@ def test_a_study_that_nobody_knows_has_no_story(database: Database) -> None:
 def test_the_counts_have_every_state(database: Database) -> None:
     samples.queue_job(database, "1.1", at=5)
     samples.queue_job(database, "1.2", at=2)
-    instances.record(database, received("1.3"))
-    instances.record(database, received("1.3"))
+    samples.enter(database, received("1.3"))
+    samples.enter(database, received("1.3"))
     counted = queries.counts(database)
     assert set(counted.jobs) == set(counted.deliveries) == set(WorkState)
     assert (counted.instances, counted.repeats) == (3, 1)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from db import instances, queries, studies, work
+from db import queries, studies, work
 from db.engine import Database
 from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.ids import StudyId
@@ -21,8 +21,8 @@ def _quiet(database: Database, seconds: float) -> tuple[StudyId, ...]:
 
 
 def test_a_study_is_complete_when_the_quiet_time_is_over(database: Database) -> None:
-    entered = instances.record(database, received(number=1))
-    instances.record(database, received(number=2, at=after(5)))
+    entered = samples.enter(database, received(number=1))
+    samples.enter(database, received(number=2, at=after(5)))
     assert _quiet(database, 14.999) == ()
     assert _quiet(database, 15) == (entered.study_id,)
 
@@ -30,9 +30,9 @@ def test_a_study_is_complete_when_the_quiet_time_is_over(database: Database) -> 
 def test_a_study_that_never_falls_quiet_is_complete_at_the_limit(
     database: Database,
 ) -> None:
-    entered = instances.record(database, received(number=1))
+    entered = samples.enter(database, received(number=1))
     for number in range(2, 12):
-        instances.record(database, received(number=number, at=after(number * 9)))
+        samples.enter(database, received(number=number, at=after(number * 9)))
     assert _quiet(database, 99.5) == ()
     assert _quiet(database, 100) == (entered.study_id,)
 
@@ -40,16 +40,16 @@ def test_a_study_that_never_falls_quiet_is_complete_at_the_limit(
 def test_the_study_that_waits_longest_comes_first_and_settled_ones_do_not(
     database: Database,
 ) -> None:
-    late = instances.record(database, received("1.1", at=after(3)))
-    early = instances.record(database, received("1.2", at=after(1)))
-    done = instances.record(database, received("1.3"))
+    late = samples.enter(database, received("1.1", at=after(3)))
+    early = samples.enter(database, received("1.2", at=after(1)))
+    done = samples.enter(database, received("1.3"))
     samples.route_study(database, done.study_id)
     assert _quiet(database, 60) == (early.study_id, late.study_id)
 
 
 def test_instances_are_in_the_order_of_their_numbers(database: Database) -> None:
     for number in (3, 1, 2):
-        entered = instances.record(database, received(number=number))
+        entered = samples.enter(database, received(number=number))
     found = studies.load(database, entered.study_id).instances
     assert [item.header.instance_number for item in found] == [1, 2, 3]
 
@@ -57,7 +57,7 @@ def test_instances_are_in_the_order_of_their_numbers(database: Database) -> None
 def test_settling_keeps_the_verdicts_and_queues_a_job_per_model(
     database: Database,
 ) -> None:
-    entered = instances.record(database, received())
+    entered = samples.enter(database, received())
     made = samples.route_study(database, entered.study_id, CHEST, BONE, at=20)
     study = studies.load(database, entered.study_id)
     assert study.state is StudyState.ROUTED
@@ -73,7 +73,7 @@ def test_settling_keeps_the_verdicts_and_queues_a_job_per_model(
 def test_a_study_that_no_route_takes_is_ignored_with_the_reason(
     database: Database,
 ) -> None:
-    entered = instances.record(database, received())
+    entered = samples.enter(database, received())
     study = studies.load(database, entered.study_id)
     verdict = decision(ignored_because="no route matches")
     assert studies.settle(database, study, verdict, now=after(20)) == ()
@@ -85,7 +85,7 @@ def test_a_study_that_no_route_takes_is_ignored_with_the_reason(
 def test_two_routes_with_one_model_are_one_job_for_both_destinations(
     database: Database,
 ) -> None:
-    entered = instances.record(database, received())
+    entered = samples.enter(database, received())
     other = Route(name="all", model="cxr", destinations=("archive", "pacs"))
     assert len(samples.route_study(database, entered.study_id, CHEST, other)) == 1
     job = samples.claim(database)
@@ -98,9 +98,9 @@ def test_an_instance_that_slips_in_while_routing_makes_a_lost_race(
     database: Database, seconds: float
 ) -> None:
     """Even one that was received at the same microsecond as the last one."""
-    entered = instances.record(database, received(number=1))
+    entered = samples.enter(database, received(number=1))
     study = studies.load(database, entered.study_id)
-    instances.record(database, received(number=2, at=after(seconds)))
+    samples.enter(database, received(number=2, at=after(seconds)))
     with pytest.raises(LostRace):
         studies.settle(database, study, decision(CHEST), now=after(20))
     assert studies.load(database, entered.study_id).state is StudyState.RECEIVING
@@ -108,7 +108,7 @@ def test_an_instance_that_slips_in_while_routing_makes_a_lost_race(
 
 
 def test_a_study_is_settled_once(database: Database) -> None:
-    entered = instances.record(database, received())
+    entered = samples.enter(database, received())
     study = studies.load(database, entered.study_id)
     studies.settle(database, study, decision(CHEST), now=after(20))
     with pytest.raises(LostRace):
@@ -119,10 +119,10 @@ def test_a_study_is_settled_once(database: Database) -> None:
 def test_a_new_revision_cancels_the_jobs_that_have_not_begun(
     database: Database,
 ) -> None:
-    entered = instances.record(database, received(number=1))
+    entered = samples.enter(database, received(number=1))
     samples.route_study(database, entered.study_id, CHEST, BONE)
     begun = samples.claim(database)
-    instances.record(database, received(number=2, at=after(30)))
+    samples.enter(database, received(number=2, at=after(30)))
     samples.route_study(database, entered.study_id, CHEST, BONE, at=40)
     (summary,) = queries.studies(database)
     assert [
@@ -139,7 +139,7 @@ def test_a_new_revision_cancels_the_jobs_that_have_not_begun(
 def test_replay_opens_a_settled_study_at_its_next_revision(
     database: Database,
 ) -> None:
-    entered = instances.record(database, received())
+    entered = samples.enter(database, received())
     samples.route_study(database, entered.study_id, CHEST)
     assert studies.reopen(database, entered.study_id, now=after(500)) == 2
     assert _quiet(database, 500) == (entered.study_id,)
@@ -149,7 +149,7 @@ def test_replay_opens_a_settled_study_at_its_next_revision(
 
 
 def _in_state(database: Database, state: StudyState) -> StudyId:
-    entered = instances.record(database, received())
+    entered = samples.enter(database, received())
     if state is not StudyState.RECEIVING:
         routes = (CHEST,) if state is StudyState.ROUTED else ()
         samples.route_study(database, entered.study_id, *routes)
@@ -181,10 +181,10 @@ def test_a_study_moves_as_the_table_says(
 def test_a_study_is_found_by_its_uid_and_by_its_accession_number(
     database: Database,
 ) -> None:
-    first = instances.record(database, received("1.1"))
-    second = instances.record(database, received("1.2"))
+    first = samples.enter(database, received("1.1"))
+    second = samples.enter(database, received("1.2"))
     unnamed = samples.with_header(received("1.3"), accession_number="")
-    instances.record(database, unnamed)
+    samples.enter(database, unnamed)
     assert studies.identify(database, "1.2") == (second.study_id,)
     assert studies.identify(database, "A1") == (first.study_id, second.study_id)
     assert studies.identify(database, "") == ()

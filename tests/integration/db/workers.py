@@ -4,7 +4,7 @@ import time
 from multiprocessing.connection import Connection
 from multiprocessing.queues import SimpleQueue
 
-from db import instances, work
+from db import work
 from db.engine import Database
 from tests.integration.db import samples
 from tests.integration.db.samples import after
@@ -36,5 +36,5 @@ def record_until_killed(url: str, told: Connection) -> None:
     number = 0
     while True:
         number += 1
-        instances.record(database, samples.received("1.7", number))
+        samples.enter(database, samples.received("1.7", number))
         told.send(number)

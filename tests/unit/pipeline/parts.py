@@ -68,6 +68,12 @@ class FolderStore:
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
 
+    def same_dataset(self, kept: str, other: str) -> bool:
+        return self.path(kept).read_bytes() == self.path(other).read_bytes()
+
+    def same_pixels(self, kept: str, other: str) -> bool:
+        return self.same_dataset(kept, other)
+
 
 @dataclass
 class ScriptedExecutor:
@@ -187,8 +193,7 @@ def received(
         received_at=clock.now(),
         file_key=store.put(content),
         size_bytes=len(content),
-        dataset_sha256=hashlib.sha256(content).hexdigest(),
-        pixel_sha256=hashlib.sha256(b"pixels" + content).hexdigest(),
+        dataset_digest=hashlib.sha256(content).hexdigest()[:32],
         header=RoutingHeader(modality="DX", has_pixels=True),
     )
 

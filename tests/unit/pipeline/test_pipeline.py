@@ -27,7 +27,7 @@ from dicom_node.pipeline import (
     Outbox,
     Work,
     on_delivery,
-    on_instance,
+    on_instances,
     on_job,
     on_quiet_study,
 )
@@ -58,7 +58,8 @@ class Node:
     instances: FolderStore
 
     def receive(self, number: int) -> None:
-        on_instance(self.database, received(self.instances, self.clock, number=number))
+        item = received(self.instances, self.clock, number=number)
+        on_instances(self.database, [item], compare=self.instances)
 
     def complete(self) -> None:
         self.clock.step(11)

@@ -47,7 +47,7 @@ def _instance(
         revision=1,
         file_key="",
         size_bytes=1,
-        dataset_sha256="",
+        dataset_digest="",
         own_result=own,
         header=header,
     )
