@@ -1,0 +1,155 @@
+"""The oracle: what holds during and after every attack, measured from outside."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from tests.attacks.datasets import PATIENT
+from tests.attacks.peer import Peer
+from tests.attacks.receiver import MIB, Gauge, Receiver, faults
+from tests.attacks.report import Row, report
+from tests.peers import wait_until
+
+GOOD_PEER = "127.0.0.2"
+# A good peer may wait no longer for its C-ECHO, association and all.
+SERVED_SECONDS = 1.0
+SETTLE_SECONDS = 10.0
+_EVERY_SECONDS = 0.05
+# The allocator gives back late; a leak shows as more than this.
+_RSS_SHARE, _RSS_ALLOWANCE = 0.2, 8 * MIB
+# The database's pool opens a few files when associations come together.
+_DESCRIPTORS_ALLOWANCE = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """An attack and how much memory it may cost at its peak.
+
+    Args:
+        peak_bytes: above what was resident before, over all processes.
+    """
+
+    id: str
+    attack: str
+    how: str
+    expected: str
+    peak_bytes: int = 64 * MIB
+
+
+@dataclass(slots=True)
+class GoodPeer:
+    """Somebody at another address who wants C-ECHO all the time."""
+
+    port: int
+    times: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        """Ask until told to stop; at least once."""
+        while True:
+            self._ask()
+            if self._stop.wait(_EVERY_SECONDS):
+                return
+
+    def stop(self) -> None:
+        """End `run` after what it is doing."""
+        self._stop.set()
+
+    def _ask(self) -> None:
+        begun = time.monotonic()
+        try:
+            with Peer(self.port, source=GOOD_PEER) as peer:
+                status = peer.established().echo()
+                peer.release()
+        except (OSError, AssertionError) as error:
+            self.failures.append(f"{type(error).__name__} {error}")
+            return
+        self.times.append(time.monotonic() - begun)
+        if status != 0:
+            self.failures.append(f"status {status:04X}")
+
+
+@dataclass(slots=True)
+class Attack:
+    """An attack that is going on.
+
+    Args:
+        outcome: what the test itself saw; the oracle adds its own figures.
+    """
+
+    outcome: list[str] = field(default_factory=list)
+
+    def saw(self, text: str) -> None:
+        """Note something for the table."""
+        self.outcome.append(text)
+
+
+@contextmanager
+def attack(receiver: Receiver, plan: Plan) -> Iterator[Attack]:
+    """Attack in the block; afterwards everything has to be as it was before."""
+    receiver.new_log()
+    pids, before = receiver.pids(), receiver.gauge()
+    receiver.forget_peak()
+    seen, good = Attack(), GoodPeer(receiver.port)
+    thread = threading.Thread(target=good.run, name="good-peer")
+    thread.start()
+    begun = time.monotonic()
+    try:
+        yield seen
+    finally:
+        seconds = time.monotonic() - begun
+        good.stop()
+        thread.join()
+    peak = receiver.peak_bytes() - before.rss_bytes
+    assert receiver.pids() == pids, "a process of the receiver died"
+    assert good.failures == [], "a good peer was not served"
+    assert max(good.times) < SERVED_SECONDS, f"a good peer waited {max(good.times)} s"
+    assert peak <= plan.peak_bytes, f"the peak was {peak / MIB:.0f} MiB"
+    after = _settled(receiver, before)
+    check_log(receiver)
+    assert receiver.strays() == []
+    seen.saw(f"good peer served in {max(good.times):.2f} s at most")
+    seen.saw(f"peak +{max(peak, 0) / MIB:.0f} MiB")
+    seen.saw(f"afterwards {(after.rss_bytes - before.rss_bytes) / MIB:+.0f} MiB")
+    report(
+        Row(
+            id=plan.id,
+            attack=plan.attack,
+            how=plan.how,
+            expected=plan.expected,
+            outcome="; ".join(seen.outcome),
+            seconds=round(seconds, 2),
+        )
+    )
+
+
+def check_log(receiver: Receiver) -> None:
+    """Fail on a fault of ours or a patient's name in what was logged since last."""
+    lines = receiver.new_log()
+    assert faults(lines) == []
+    assert PATIENT.split("^")[0] not in str(lines)
+
+
+def _settled(receiver: Receiver, before: Gauge) -> Gauge:
+    """Wait until memory, threads, descriptors and store are as before."""
+    last = before
+
+    def as_before() -> bool:
+        nonlocal last
+        last = receiver.gauge()
+        return (
+            last.threads <= before.threads
+            and last.descriptors <= before.descriptors + _DESCRIPTORS_ALLOWANCE
+            and last.rss_bytes <= before.rss_bytes * (1 + _RSS_SHARE) + _RSS_ALLOWANCE
+            and not receiver.strays()
+        )
+
+    wait_until(
+        as_before,
+        what=f"the receiver is as before ({before})",
+        seconds=SETTLE_SECONDS,
+    )
+    return last
