@@ -10,7 +10,8 @@ from pynetdicom.dsutils import split_dataset
 from dicom_node.core.errors import CannotUnderstand
 from dicom_node.core.ids import TransferSyntaxUID
 from dicom_node.core.types import ReceivedInstance
-from dicom_node.receive.scan import ScanLimits, scan
+from dicom_node.part10.digest import dataset_digest
+from dicom_node.receive.scan import DatasetView, ScanLimits, scan
 
 
 def read_instance(path: Path, limits: ScanLimits) -> ReceivedInstance:
@@ -34,7 +35,7 @@ def read_instance(path: Path, limits: ScanLimits) -> ReceivedInstance:
         ) from None
     except OSError as error:
         raise CannotUnderstand(f"it cannot be read ({error.strerror})") from None
-    scanned = scan(content, syntax, limits)
+    scanned = scan(DatasetView.of_bytes(content), syntax, limits)
     return ReceivedInstance(
         sop_class_uid=scanned.sop_class_uid,
         sop_instance_uid=scanned.sop_instance_uid,
@@ -47,7 +48,6 @@ def read_instance(path: Path, limits: ScanLimits) -> ReceivedInstance:
         received_at=received_at,
         file_key="",
         size_bytes=len(content),
-        dataset_sha256=scanned.dataset_sha256,
-        pixel_sha256=scanned.pixel_sha256,
+        dataset_digest=dataset_digest(content).hexdigest(),
         header=scanned.header,
     )

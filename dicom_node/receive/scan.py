@@ -1,7 +1,8 @@
 """Decide whether a data set is safe to keep and parse, and read what routing needs."""
 
-import hashlib
 import re
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,7 +18,7 @@ from dicom_node.receive import header as tags
 from dicom_node.receive.elements import walk
 from dicom_node.receive.header import WANTED, Header
 from dicom_node.receive.inflate import inflate
-from dicom_node.receive.layout import Elements, Encoding, PixelElement, WalkLimits
+from dicom_node.receive.layout import Encoding, PixelElement, WalkLimits
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
@@ -45,13 +46,31 @@ class ScanLimits:
     max_native_bytes: int = 4 << 30
 
 
+@dataclass(frozen=True, slots=True)
+class DatasetView:
+    """A data set as sent, of which the beginning is in memory.
+
+    Args:
+        head: the first bytes; all of them if there are `size_bytes`.
+        whole: gives read access to all of it, for as long as the context lasts.
+    """
+
+    head: bytes
+    size_bytes: int
+    whole: Callable[[], AbstractContextManager[memoryview]]
+
+    @classmethod
+    def of_bytes(cls, dataset: bytes) -> "DatasetView":
+        """View a data set that is in memory."""
+        return cls(dataset, len(dataset), lambda: memoryview(dataset))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScannedDataset:
     """A data set whose structure holds.
 
     Args:
-        dataset_sha256: of the bytes as sent (deflated, if they were).
-        pixel_sha256: of the pixel values as encoded, "" without pixels.
+        pixels: where the pixel values lie in the data set, inflated if it is deflated.
     """
 
     sop_class_uid: SOPClassUID
@@ -59,12 +78,11 @@ class ScannedDataset:
     study_instance_uid: StudyInstanceUID
     series_instance_uid: SeriesInstanceUID
     header: RoutingHeader
-    dataset_sha256: str
-    pixel_sha256: str
+    pixels: tuple[PixelElement, ...]
 
 
 def scan(
-    dataset: bytes, transfer_syntax_uid: str, limits: ScanLimits
+    view: DatasetView, transfer_syntax_uid: str, limits: ScanLimits
 ) -> ScannedDataset:
     """Check a data set before anything parses it: structure, identity, pixel claims.
 
@@ -72,9 +90,12 @@ def scan(
         CannotUnderstand: it cannot be parsed within the limits, lacks an identifier,
             or its pixels are not what its header says.
     """
-    data = dataset
+    data = view.head
+    if view.size_bytes > len(data):
+        with view.whole() as whole:
+            data = bytes(whole)
     if transfer_syntax_uid == DEFLATED:
-        data = inflate(dataset, limit_bytes=limits.max_inflated_bytes)
+        data = inflate(data, limit_bytes=limits.max_inflated_bytes)
     encoding = Encoding(
         explicit=transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN,
         little=transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN,
@@ -98,8 +119,7 @@ def scan(
         study_instance_uid=StudyInstanceUID(study_uid),
         series_instance_uid=SeriesInstanceUID(series_uid),
         header=header.routing(has_pixels=bool(elements.pixels)),
-        dataset_sha256=hashlib.sha256(dataset).hexdigest(),
-        pixel_sha256=_digest_pixels(data, elements),
+        pixels=elements.pixels,
     )
 
 
@@ -115,15 +135,6 @@ def _uid(header: Header, tag: int, name: str) -> str:
     if not is_uid(value):
         raise CannotUnderstand(f"{name} is not a UID of at most 64 characters")
     return value
-
-
-def _digest_pixels(data: bytes, elements: Elements) -> str:
-    if not elements.pixels:
-        return ""
-    digest = hashlib.sha256()
-    for pixel in elements.pixels:
-        digest.update(memoryview(data)[pixel.start : pixel.end])
-    return digest.hexdigest()
 
 
 def _check_pixels(header: Header, pixel: PixelElement, limits: ScanLimits) -> None:

@@ -10,7 +10,7 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
-from dicom_node.receive.scan import ScanLimits, ScannedDataset, scan
+from dicom_node.receive.scan import DatasetView, ScanLimits, ScannedDataset, scan
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -54,7 +54,15 @@ def encode(dataset: Dataset, transfer_syntax: str = EXPLICIT) -> bytes:
 
 
 def scan_dataset(dataset: Dataset, transfer_syntax: str = EXPLICIT) -> ScannedDataset:
-    return scan(encode(dataset, transfer_syntax), transfer_syntax, ScanLimits())
+    return scan_bytes(encode(dataset, transfer_syntax), transfer_syntax)
+
+
+def scan_bytes(
+    sent: bytes, transfer_syntax: str = EXPLICIT, limits: ScanLimits | None = None
+) -> ScannedDataset:
+    """Scan a data set that is in memory."""
+    view = DatasetView.of_bytes(sent)
+    return scan(view, transfer_syntax, limits or ScanLimits())
 
 
 def split_file(path: Path) -> tuple[bytes, str]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from dicom_node.core.errors import CannotUnderstand
-from dicom_node.receive.scan import ScanLimits, ScannedDataset, scan
+from dicom_node.receive.scan import ScanLimits, ScannedDataset
 from tests.peers import shared_data
 from tests.unit.receive.build import (
     BIG,
@@ -17,6 +17,7 @@ from tests.unit.receive.build import (
     IMPLICIT,
     encode,
     image,
+    scan_bytes,
     split_file,
 )
 
@@ -31,7 +32,7 @@ LIMITS = ScanLimits(max_elements=20_000, max_inflated_bytes=1 << 22)
 def outcome(data: bytes, syntax: str) -> ScannedDataset | CannotUnderstand:
     """Scan; any other exception fails the test."""
     try:
-        return scan(data, syntax, LIMITS)
+        return scan_bytes(data, syntax, LIMITS)
     except CannotUnderstand as error:
         return error
 

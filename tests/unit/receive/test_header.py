@@ -3,8 +3,15 @@
 import pydicom
 import pytest
 
-from dicom_node.receive.scan import ScanLimits, scan
-from tests.unit.receive.build import BIG, EXPLICIT, encode, minimal, scan_dataset
+from dicom_node.receive.scan import ScanLimits
+from tests.unit.receive.build import (
+    BIG,
+    EXPLICIT,
+    encode,
+    minimal,
+    scan_bytes,
+    scan_dataset,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +78,7 @@ def test_a_description_survives_its_character_set(
 def test_text_in_a_wrong_character_set_is_no_reason_to_refuse(term: bytes) -> None:
     dataset = minimal(SpecificCharacterSet="ISO_IR 100", StudyDescription="R\xf6ntgen")
     sent = encode(dataset).replace(b"ISO_IR 100", term.ljust(10))
-    assert scan(sent, EXPLICIT, ScanLimits()).header.study_description
+    assert scan_bytes(sent, EXPLICIT, ScanLimits()).header.study_description
 
 
 def test_long_text_is_bounded_and_control_characters_are_gone() -> None:

@@ -1,0 +1,1 @@
+"""The files this node writes: their head, and the digest that names them."""
