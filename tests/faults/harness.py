@@ -163,6 +163,15 @@ class FaultNode:
         """Return the process ids of the node and its descendants."""
         return list(tree(self.running.pid)) if self.alive() else []
 
+    def pids_of(self, role: str) -> list[int]:
+        """Return the process ids of one role and its descendants under `serve`."""
+        found = []
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                found += [pid] if role.encode() in words else []
+        return found
+
     def alive(self) -> bool:
         """Say whether the process that was started runs."""
         return self.running.poll() is None

@@ -1,0 +1,203 @@
+"""Kill -9 at each step of the data path (F01; lines R1, R3 and R10).
+
+One start per kill: every round resends what no round before got acknowledged, and
+sends a study of its own, into a node that will be killed again.
+"""
+
+import dataclasses
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests import postgres
+from tests.faults import checker
+from tests.faults.conftest import MakeNode
+from tests.faults.harness import FaultNode
+from tests.faults.instances import Instance, make_study
+from tests.faults.processes import let_pass
+from tests.faults.rows import ROUNDS, SEED, fault_row
+from tests.faults.senders import SenderLog, missing, send_at_once, sending
+from tests.faults.tracing import require_ptrace, traced
+from tests.peers import free_port, wait_until
+
+POINTS = (
+    "after-recv",
+    "after-write",
+    "after-fsync",
+    "after-rename",
+    "before-commit",
+    "after-commit",
+    "before-response",
+)
+# What the data path asks of the kernel, as strace's regular expressions.
+CALLS = ("fsync|fdatasync", "rename", "pwrite64", "sendto|sendmsg", "write", "mkdir")
+MOST_PASSINGS = 60
+IMAGES = 6
+
+
+@dataclasses.dataclass(slots=True)
+class Rounds:
+    """A node that is killed again and again, and everything that was sent to it."""
+
+    node: FaultNode
+    log: SenderLog
+    sent: list[Instance] = dataclasses.field(default_factory=list)
+    kills: int = 0
+
+    def strike(self) -> bool:
+        """Send until the node dies; say whether it did, and see that all of it has."""
+        fresh = make_study(IMAGES)
+        again = missing(self.log, self.sent)
+        self.sent += fresh
+        answered = send_at_once(self.node.port, self.log, again + fresh, associations=2)
+        if answered:
+            return False
+        self.kills += 1
+        self.node.kill()
+        return True
+
+    def finish(self) -> checker.Verdict:
+        """Start without a fault, send everything once more, check everything."""
+        self.node.start()
+        checker.check(self.node, self.log)
+        assert send_at_once(self.node.port, self.log, self.sent, associations=2)
+        verdict = checker.check(self.node, self.log)
+        assert verdict.acknowledged == verdict.stored == len(self.sent)
+        assert verdict.quarantined == 0
+        assert {row.revision for row in checker.rows(self.node)} == {1}
+        return verdict
+
+
+@pytest.mark.parametrize(
+    ("database", "durability", "passing"),
+    [
+        ("sqlite", "power-loss", 1),
+        ("sqlite", "process-crash", 3),
+        ("postgresql", "power-loss", 2),
+    ],
+)
+def test_kill_9_at_each_named_point_loses_and_doubles_nothing(
+    make_node: MakeNode, log: SenderLog, database: str, durability: str, passing: int
+) -> None:
+    with fault_row(
+        "F01",
+        fault=f"kill -9 at each named point, {durability}, {database}",
+        how=f"DICOM_NODE_FAULT=<point>:{passing}, {IMAGES} images over 2 associations",
+        expected="0 lost, 0 doubled, no broken file, the rest is resent",
+    ) as measured:
+        url = postgres.new_database() if database == "postgresql" else ""
+        node = make_node(database=url, tables={"receive": {"durability": durability}})
+        rounds = Rounds(node, log)
+        for number in range(ROUNDS):
+            for point in POINTS:
+                node.start(fault=f"{point}:{passing + number}")
+                checker.check(node, log)
+                assert rounds.strike(), f"{point} was not passed {passing} times"
+        verdict = rounds.finish()
+        measured |= {"kills": rounds.kills, **verdict.counts()}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_kill_9_before_the_nth_call_of_the_kernel_loses_and_doubles_nothing(
+    make_node: MakeNode, log: SenderLog, tmp_path: Path, call: str
+) -> None:
+    with fault_row(
+        "F01",
+        fault=f"kill -9 before the N-th {call.replace('|', ' or ')} of a thread",
+        how="strace -f -e inject=…:signal=SIGKILL:when=N"
+        + (", every N until none is left" if ROUNDS > 1 else ", one N"),
+        expected="0 lost, 0 doubled, no broken file",
+    ) as measured:
+        require_ptrace()
+        node = make_node()
+        rounds = Rounds(node, log)
+        chosen = random.Random(f"{SEED}{call}").randint(1, 3)
+        for passing in range(1, MOST_PASSINGS) if ROUNDS > 1 else (chosen,):
+            node.start()
+            checker.check(node, log)
+            pattern = f"/^({call})$"
+            with traced(
+                node,
+                *("-e", f"trace={pattern}"),
+                *("-e", f"inject={pattern}:signal=SIGKILL:when={passing}"),
+                output=tmp_path / "strace.txt",
+            ):
+                killed = rounds.strike()
+            if not killed:
+                node.kill()
+                break
+        assert rounds.kills, f"no thread made {chosen} calls of {call}"
+        measured |= {"kills": rounds.kills, **rounds.finish().counts()}
+
+
+def test_kill_9_at_random_moments_under_load_loses_and_doubles_nothing(
+    make_node: MakeNode, log: SenderLog
+) -> None:
+    with fault_row(
+        "F01",
+        fault="kill -9 of the whole node at random moments under load",
+        how=f"4 senders, 2 receiver processes, {3 * ROUNDS} kills",
+        expected="0 lost, 0 doubled, no broken file",
+    ) as measured:
+        dice = random.Random(SEED)
+        node = make_node(tables={"receive": {"processes": 2}})
+        sent: list[Instance] = []
+        for _ in range(3 * ROUNDS):
+            node.start()
+            checker.check(node, log)
+            fresh = make_study(200, size_bytes=200_000)
+            sent += fresh
+            with sending(node.port, log, fresh, associations=4):
+                _after_some_answers(log, dice.randint(1, 60))
+                let_pass(dice.uniform(0, 0.02))
+                node.kill()
+        assert None in log.statuses()
+        node.start()
+        checker.check(node, log)
+        assert send_at_once(node.port, log, sent[-200:], associations=4)
+        verdict = checker.check(node, log)
+        assert verdict.quarantined == 0
+        measured |= {"kills": 3 * ROUNDS, **verdict.counts()}
+
+
+def _after_some_answers(log: SenderLog, count: int) -> None:
+    wanted = len(log.sent) + count
+    wait_until(lambda: len(log.sent) >= wanted, what=f"{count} answers", every=0.002)
+
+
+def test_a_receiver_killed_under_serve_takes_images_again(
+    make_node: MakeNode, log: SenderLog
+) -> None:
+    with fault_row(
+        "R10",
+        fault="kill -9 of the receiver under `serve`",
+        how="SIGKILL to the receiver processes; a sender tries until it hears 0x0000",
+        expected="a store is accepted within 10 s without anybody's help",
+    ) as measured:
+        node = make_node(role="serve", tables={"node": {"port": free_port()}})
+        node.start()
+        node.serve_seconds(log)
+        begun = time.monotonic()
+        for pid in node.pids_of("receive"):
+            os.kill(pid, signal.SIGKILL)
+        wait_until(_tries(node, log), what="a store is accepted", seconds=30)
+        seconds = time.monotonic() - begun
+        verdict = checker.check(node, log)
+        assert seconds < 10
+        assert node.stop() == 0
+        measured |= {"seconds to first store": round(seconds, 2), **verdict.counts()}
+
+
+def _tries(node: FaultNode, log: SenderLog) -> Callable[[], bool]:
+    def attempt() -> bool:
+        try:
+            return node.serve_seconds(log) > 0
+        except OSError:
+            return False
+
+    return attempt

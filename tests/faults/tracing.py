@@ -1,0 +1,77 @@
+"""strace on a running node: faults in the N-th call, and the order of calls."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.faults.harness import FaultNode
+from tests.peers import require_tool, wait_until
+
+
+@cache
+def _refusal() -> str:
+    """Say why strace cannot be used here, "" if it can."""
+    tried = subprocess.run(
+        [require_tool("strace"), "-qq", "-e", "trace=none", "true"],
+        capture_output=True,
+        timeout=20,
+        check=False,
+    )
+    return "" if tried.returncode == 0 else "ptrace is refused on this machine"
+
+
+def require_ptrace() -> None:
+    """Skip the test where no process may be traced, CI included."""
+    if reason := _refusal():
+        pytest.skip(reason)
+
+
+@contextmanager
+def traced(node: FaultNode, *options: str, output: Path) -> Iterator[None]:
+    """Trace every thread of the node, and those that it starts, while the block runs.
+
+    Args:
+        options: of strace, e.g. "-e", "inject=fsync:error=EIO:when=1".
+        output: where strace writes.
+    """
+    require_ptrace()
+    attach = [part for pid in node.pids() for part in ("-p", str(pid))]
+    tracer = subprocess.Popen(
+        [require_tool("strace"), "-f", "-qq", "-o", output, *options, *attach],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(
+            lambda: tracer.poll() is not None or _attached(node),
+            what="strace is attached",
+            seconds=20,
+        )
+        if tracer.poll() is not None:
+            raise RuntimeError(f"strace ended with {tracer.returncode}")
+        yield
+    finally:
+        # SIGINT detaches: the node goes on without it.
+        tracer.send_signal(signal.SIGINT)
+        tracer.wait(20)
+
+
+def _attached(node: FaultNode) -> bool:
+    """Say whether every thread of the node has a tracer."""
+    tasks = [
+        task for pid in node.pids() for task in Path(f"/proc/{pid}/task").iterdir()
+    ]
+    return bool(tasks) and all(_tracer_of(task) for task in tasks)
+
+
+def _tracer_of(task: Path) -> int:
+    for line in (task / "status").read_text().splitlines():
+        if line.startswith("TracerPid:"):
+            return int(line.split()[1])
+    return 0
