@@ -48,6 +48,33 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None) -> Loa
     return Loaded(settings=_absolute(settings, base), file=path)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceVariables:
+    """What the service manager tells a process that it starts: sd_notify(3).
+
+    Args:
+        notify_socket: where it listens; "" without a service manager.
+        watchdog_seconds: how long it waits for a sign of life; 0 for ever.
+    """
+
+    notify_socket: str = ""
+    watchdog_seconds: float = 0.0
+
+
+def service_variables(
+    pid: int, environment: Mapping[str, str] | None = None
+) -> ServiceVariables:
+    """Read what is meant for the process with this id."""
+    variables = os.environ if environment is None else environment
+    address = variables.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return ServiceVariables()
+    microseconds = variables.get("WATCHDOG_USEC", "")
+    mine = variables.get("WATCHDOG_PID", str(pid)) == str(pid)
+    seconds = int(microseconds) / 1e6 if mine and microseconds.isdecimal() else 0.0
+    return ServiceVariables(notify_socket=address, watchdog_seconds=seconds)
+
+
 def _choose(file: Path | None, variables: Mapping[str, str]) -> Path | None:
     if file is not None:
         return file

@@ -41,6 +41,22 @@ class Counts:
     oldest_delivery_at: datetime | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """The work there is; every state has an entry.
+
+    Args:
+        oldest_job_at: since when the oldest QUEUED job waits; None without one.
+        oldest_delivery_at: the same of deliveries.
+    """
+
+    studies: Mapping[StudyState, int]
+    jobs: Mapping[WorkState, int]
+    deliveries: Mapping[WorkState, int]
+    oldest_job_at: datetime | None
+    oldest_delivery_at: datetime | None
+
+
 def studies(database: Database, *, limit: int | None = None) -> list[StudySummary]:
     """Return the studies as `dicom-node studies --json` prints them.
 
@@ -69,6 +85,20 @@ def counts(database: Database) -> Counts:
             instances=int(connection.execute(total).scalar_one()),
             receipts=_by_state(connection, versions.c.receipt, Receipt),
             repeats=int(connection.execute(repeated).scalar_one()),
+            studies=_by_state(connection, study_table.c.state, StudyState),
+            jobs=_by_state(connection, jobs.c.state, WorkState),
+            deliveries=_by_state(connection, deliveries.c.state, WorkState),
+            oldest_job_at=_oldest(connection, jobs.c.queued_at, jobs.c.state),
+            oldest_delivery_at=_oldest(
+                connection, deliveries.c.queued_at, deliveries.c.state
+            ),
+        )
+
+
+def backlog(database: Database) -> Backlog:
+    """Return the work there is, without a look at the instances."""
+    with database.read() as connection:
+        return Backlog(
             studies=_by_state(connection, study_table.c.state, StudyState),
             jobs=_by_state(connection, jobs.c.state, WorkState),
             deliveries=_by_state(connection, deliveries.c.state, WorkState),

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +44,12 @@ def check(url: str) -> None:
     _known(current)
     if current != head():
         raise DatabaseError("the database has an old schema: run `dicom-node migrate`")
+
+
+def is_current(database: Database) -> bool:
+    """Say whether the schema is this version's; `check` without its lock."""
+    with database.read() as connection:
+        return _current(connection) == head()
 
 
 def open_checked(url: str) -> Database:
@@ -114,6 +121,7 @@ def _scripts() -> ScriptDirectory:
     return ScriptDirectory.from_config(_config())
 
 
+@cache
 def head() -> str:
     """Return the revision this version of the node needs."""
     return _scripts().get_current_head() or ""
