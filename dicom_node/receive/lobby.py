@@ -1,63 +1,93 @@
 """Wait for association requests without giving a thread to anybody who says nothing.
 
-pynetdicom starts two threads per TCP connection and counts them against its limit, so
-connections that stay silent lock everybody out. Here one thread holds them all until
-a whole A-ASSOCIATE-RQ is there.
+One thread holds every connection until a whole A-ASSOCIATE-RQ is there, TLS handshakes
+included: silent, slow and half-open peers cost a descriptor until their deadline.
 """
 
-import contextlib
 import logging
 import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
+
+from dicom_node.receive.tls import ServerTLS
+from dicom_node.receive.turned_away import Doorkeeper, OnTurnedAway
+from dicom_node.receive.visitor import Need, Visitor
 
 log = logging.getLogger("dicom_node.receive")
 
-_ASSOCIATE_RQ: Final = 0x01
-_HEADER_BYTES: Final = 6
-# 128 presentation contexts with 30 transfer syntaxes each take about 150 KiB.
-_MAX_REQUEST_BYTES: Final = 256 * 1024
 _TICK_SECONDS: Final = 0.25
+_GOODBYE_SECONDS: Final = 1.0
+TOO_MANY_WAIT: Final = "too many connections wait without an association request"
 
-OnRequest = Callable[[socket.socket, str, bytes], None]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """A connection whose A-ASSOCIATE-RQ has been read, and not one byte more.
+
+    Args:
+        connection: blocking; an `ssl.SSLSocket` with TLS, which may hold bytes
+            (`pending`) that no poll shows.
+        request: the whole PDU.
+        tls_version: as TLSv1.3; "" without TLS.
+        certificate_subject: of the verified client certificate (see `tls.subject_of`).
+    """
+
+    connection: socket.socket
+    address: str
+    request: bytes
+    tls_version: str = ""
+    certificate_subject: str = ""
+
+
+OnRequest = Callable[[Visit], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A listening socket, and the TLS that its callers have to speak, if any."""
+
+    socket: socket.socket
+    tls: ServerTLS | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LobbyLimits:
-    """How long and how many may wait; the oldest goes when another one comes."""
+    """How long and how many may wait; beyond that the oldest of an address goes."""
 
     seconds: float
     connections: int = 512
     connections_per_address: int = 64
 
 
-@dataclass(slots=True, eq=False)
-class _Visitor:
-    connection: socket.socket
-    address: str
-    deadline: float
-    received: bytearray = field(default_factory=bytearray)
-
-
 class Lobby:
     """Accepts TCP connections and hands on those that sent an A-ASSOCIATE-RQ.
 
+    Several processes may have a lobby on the same sockets.
+
     Args:
-        on_request: gets the connection (blocking again), the peer's address and the
-            whole PDU, on the lobby's thread; it must not block.
+        on_request: called on the lobby's thread; it must not block.
+        on_turned_away: told of who was sent home, once a minute for each address and
+            reason, on the lobby's thread.
     """
 
     def __init__(
-        self, listener: socket.socket, on_request: OnRequest, *, limits: LobbyLimits
+        self,
+        listeners: Sequence[Listener],
+        on_request: OnRequest,
+        *,
+        limits: LobbyLimits,
+        on_turned_away: OnTurnedAway | None = None,
     ) -> None:
-        self._listener = listener
+        self._listeners = {item.socket.fileno(): item for item in listeners}
         self._on_request = on_request
         self._limits = limits
-        self._visitors: dict[int, _Visitor] = {}  # oldest first
+        self._door = Doorkeeper(on_turned_away) if on_turned_away else Doorkeeper()
+        self._visitors: dict[int, Visitor] = {}  # oldest first
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = socket.socketpair()
         self._closing = False
@@ -65,10 +95,21 @@ class Lobby:
             target=self._run, name="receive-lobby", daemon=True
         )
 
+    @property
+    def turned_away(self) -> dict[str, int]:
+        """How many connections ended here, by reason."""
+        return self._door.counts
+
+    @property
+    def waiting(self) -> int:
+        """How many connections have not asked for an association yet."""
+        return len(self._visitors)
+
     def start(self) -> None:
         """Begin to accept connections."""
-        self._listener.setblocking(False)
-        self._selector.register(self._listener, selectors.EVENT_READ)
+        for descriptor, listener in self._listeners.items():
+            listener.socket.setblocking(False)
+            self._selector.register(descriptor, selectors.EVENT_READ)
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         self._thread.start()
 
@@ -80,100 +121,120 @@ class Lobby:
         self._wake_in.send(b"x")
         self._thread.join()
         self._selector.close()
-        for item in (self._listener, self._wake_in, self._wake_out):
-            item.close()
+        for listener in self._listeners.values():
+            listener.socket.close()
+        self._wake_in.close()
+        self._wake_out.close()
 
     def _run(self) -> None:
         while not self._closing:
             for key, _ in self._selector.select(_TICK_SECONDS):
-                if key.fileobj is self._listener:
-                    self._accept()
+                if key.fd in self._listeners:
+                    self._accept(self._listeners[key.fd])
                 elif key.fd in self._visitors:
-                    self._read(self._visitors[key.fd])
+                    self._serve(self._visitors[key.fd])
             self._send_late_home()
+            for listener in self._listeners.values():
+                if listener.tls is not None:
+                    listener.tls.look()
         for visitor in list(self._visitors.values()):
-            self._send_home(visitor)
+            self._forget(visitor)
+            visitor.close()
 
-    def _accept(self) -> None:
+    def _accept(self, listener: Listener) -> None:
         try:
-            connection, peer = self._listener.accept()
+            connection, peer = listener.socket.accept()
         except BlockingIOError:
-            return
+            return  # another process, or the peer itself, was faster
         except OSError as error:
             # Out of descriptors: the oldest visitor's is the one to take.
             log.warning("accept failed", extra={"reason": type(error).__name__})
             if self._visitors:
-                self._send_home(next(iter(self._visitors.values())))
+                self._evict(next(iter(self._visitors.values())))
             else:
                 time.sleep(0.01)  # the listener stays readable; do not spin
             return
         connection.setblocking(False)
-        visitor = _Visitor(
-            connection, str(peer[0]), time.monotonic() + self._limits.seconds
+        visitor = Visitor(
+            connection,
+            str(peer[0]),
+            deadline=time.monotonic() + self._limits.seconds,
+            tls=listener.tls,
         )
         self._make_room(visitor.address)
-        self._visitors[connection.fileno()] = visitor
-        self._selector.register(connection, selectors.EVENT_READ)
+        self._visitors[visitor.descriptor] = visitor
+        self._selector.register(visitor.descriptor, selectors.EVENT_READ)
 
     def _make_room(self, address: str) -> None:
-        same = [item for item in self._visitors.values() if item.address == address]
-        if len(same) >= self._limits.connections_per_address:
-            self._send_home(same[0])
+        """Let the oldest go of the address that has too many, or has most."""
+        counts = Counter(item.address for item in self._visitors.values())
+        if counts[address] >= self._limits.connections_per_address:
+            crowd = address
         elif len(self._visitors) >= self._limits.connections:
-            self._send_home(next(iter(self._visitors.values())))
-
-    def _read(self, visitor: _Visitor) -> None:
-        """Read as much of the request as is there, and not one byte more."""
-        wanted = self._wanted(visitor)
-        try:
-            block = visitor.connection.recv(wanted)
-        except BlockingIOError:
+            crowd = counts.most_common(1)[0][0]
+        else:
             return
-        except OSError:
-            block = b""
-        if not block:
-            return self._send_home(visitor)
-        visitor.received += block
-        if visitor.received[0] != _ASSOCIATE_RQ or (
-            self._wanted(visitor) > _MAX_REQUEST_BYTES
-        ):
-            return self._send_home(visitor)
-        if self._wanted(visitor) == 0:
+        same = [item for item in self._visitors.values() if item.address == crowd]
+        self._evict(next((item for item in same if item.leaving), same[0]))
+
+    def _evict(self, visitor: Visitor) -> None:
+        if not visitor.leaving:
+            self._door.note(visitor.address, TOO_MANY_WAIT)
+        self._forget(visitor)
+        visitor.close()
+
+    def _serve(self, visitor: Visitor) -> None:
+        try:
+            need = visitor.advance()
+        except Exception as error:  # noqa: BLE001 - the accept loop must go on
+            log.error("connection failed", extra={"reason": type(error).__name__})
+            need = Need.CLOSE
+        if need is Need.READ:
+            self._selector.modify(visitor.descriptor, selectors.EVENT_READ)
+        elif need is Need.WRITE:
+            self._selector.modify(visitor.descriptor, selectors.EVENT_WRITE)
+        elif need is Need.NOTHING:
             self._hand_on(visitor)
-        return None
+        elif need is Need.GOODBYE:
+            self._turn_away(visitor)
+        else:
+            self._forget(visitor)
+            visitor.close()
 
-    @staticmethod
-    def _wanted(visitor: _Visitor) -> int:
-        """Return how many bytes of the request are missing."""
-        received = visitor.received
-        if len(received) < _HEADER_BYTES:
-            return _HEADER_BYTES - len(received)
-        length = int.from_bytes(received[2:_HEADER_BYTES], "big")
-        return _HEADER_BYTES + length - len(received)
-
-    def _hand_on(self, visitor: _Visitor) -> None:
+    def _hand_on(self, visitor: Visitor) -> None:
         self._forget(visitor)
         try:
             visitor.connection.setblocking(True)
             self._on_request(
-                visitor.connection, visitor.address, bytes(visitor.received)
+                Visit(
+                    connection=visitor.connection,
+                    address=visitor.address,
+                    request=visitor.request,
+                    tls_version=visitor.tls_version,
+                    certificate_subject=visitor.certificate_subject,
+                )
             )
         except Exception as error:  # noqa: BLE001 - the accept loop must go on
             log.error("association not started", extra={"reason": type(error).__name__})
-            visitor.connection.close()
+            visitor.close()
 
-    def _forget(self, visitor: _Visitor) -> None:
-        self._visitors.pop(visitor.connection.fileno(), None)
-        self._selector.unregister(visitor.connection)
+    def _turn_away(self, visitor: Visitor) -> None:
+        self._door.note(visitor.address, visitor.reason)
+        visitor.say_goodbye()
+        visitor.deadline = time.monotonic() + _GOODBYE_SECONDS
+        self._selector.modify(visitor.descriptor, selectors.EVENT_READ)
 
-    def _send_home(self, visitor: _Visitor) -> None:
-        self._forget(visitor)
-        with contextlib.suppress(OSError):
-            visitor.connection.close()
+    def _forget(self, visitor: Visitor) -> None:
+        self._visitors.pop(visitor.descriptor, None)
+        self._selector.unregister(visitor.descriptor)
 
     def _send_late_home(self) -> None:
         now = time.monotonic()
         for visitor in list(self._visitors.values()):
             if visitor.deadline > now:
-                break  # they came in this order
-            self._send_home(visitor)
+                continue
+            if not visitor.leaving:
+                visitor.run_out_of_time()
+                self._door.note(visitor.address, visitor.reason)
+            self._forget(visitor)
+            visitor.close()
