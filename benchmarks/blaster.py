@@ -6,6 +6,7 @@ standard input and its result as JSON on standard output; standard library only.
 
 import json
 import multiprocessing
+import socket
 import ssl
 import struct
 import sys
@@ -169,7 +170,7 @@ class Sender:
 
         return patch
 
-    def _secure(self, plain: "ssl.socket.socket") -> ssl.SSLSocket:
+    def _secure(self, plain: socket.socket) -> ssl.SSLSocket:
         ca, certificate, private_key = self._task.tls or ("", "", "")
         context = ssl.create_default_context(cafile=ca)
         context.check_hostname = False  # AE titles, not host names, name DICOM peers

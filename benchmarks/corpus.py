@@ -16,6 +16,7 @@ import numpy as np
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
@@ -178,8 +179,8 @@ def _file_head(template: Template, sop_instance_uid: str) -> bytes:
     if len(sop_instance_uid) != UID_LENGTH:
         raise ValueError("a UID of another length would move the data set")
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = template.sop_class_uid
-    meta.MediaStorageSOPInstanceUID = sop_instance_uid
+    meta.MediaStorageSOPClassUID = UID(template.sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     empty = Dataset()
     empty.file_meta = meta

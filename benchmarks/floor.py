@@ -134,9 +134,7 @@ def main(port: int, folder: Path) -> None:
     with socket.create_server(("127.0.0.1", port), backlog=128) as listener:
         while True:
             connection, _ = listener.accept()
-            threading.Thread(
-                target=loop.serve, args=(connection,), daemon=True
-            ).start()
+            threading.Thread(target=loop.serve, args=(connection,), daemon=True).start()
 
 
 if __name__ == "__main__":

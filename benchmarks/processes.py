@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from dicom_node.supervise import die_with_parent
+from dicom_node.child import die_with_parent
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _END_SECONDS: Final = 45.0

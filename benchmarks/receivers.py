@@ -27,7 +27,7 @@ from benchmarks.wire import (
     read_pdu,
     read_status,
 )
-from tests.peers import find_tool, free_port
+from tests.peers import PROJECT, find_tool, free_port
 
 Durability = Literal["process-crash", "power-loss"]
 AE_TITLE: Final = "BENCH"
@@ -229,9 +229,9 @@ def _pynetdicom(conditions: Conditions) -> Running:
     received = conditions.folder / "received"
     received.mkdir()
     port = free_port()
+    command = (sys.executable, "-m", "pynetdicom", "storescp")
     program = start(
-        [sys.executable, "-m", "pynetdicom", "storescp", "-q", "-ba", "127.0.0.1"]
-        + ["-od", str(received), str(port)],
+        [*command, "-q", "-ba", "127.0.0.1", "-od", received, str(port)],
         log=conditions.folder / "log",
         nodelay=conditions.nodelay,
     )
@@ -245,6 +245,7 @@ def _floor(conditions: Conditions) -> Running:
     program = start(
         [sys.executable, "-m", "benchmarks.floor", str(port), received],
         log=conditions.folder / "log",
+        folder=PROJECT,
     )
     return Running(program=program, port=port, storage=received)
 

@@ -37,7 +37,7 @@ class WireError(Exception):
 class Connection(Protocol):
     """A TCP or TLS connection."""
 
-    def sendall(self, data: bytes, /) -> None:
+    def sendall(self, data: bytes | bytearray, /) -> None:
         """Send all of it."""
         ...
 
@@ -53,6 +53,7 @@ class Titles:
     calling: str
     called: str
     sop_class_uid: str = VERIFICATION
+    transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN
 
 
 def associate(connection: Connection, titles: Titles) -> int:
@@ -166,7 +167,7 @@ def _associate_rq(titles: Titles) -> bytes:
     context = struct.pack(">BxBB", _CONTEXT_ID, 0, 0) + b"".join(
         (
             _item(0x30, titles.sop_class_uid.encode("ascii")),
-            _item(0x40, EXPLICIT_VR_LITTLE_ENDIAN.encode("ascii")),
+            _item(0x40, titles.transfer_syntax_uid.encode("ascii")),
         )
     )
     user = _item(0x51, struct.pack(">I", _MAX_LENGTH))

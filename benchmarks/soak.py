@@ -1,0 +1,275 @@
+"""Hours of mixed traffic with aborts, repeats and kills; a check at the end."""
+
+import argparse
+import os
+import secrets
+import shutil
+import signal
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+from typing import Final, cast
+
+from pydicom import dcmread
+from pydicom.errors import InvalidDicomError
+from rich.console import Console
+
+from benchmarks.corpus import CT, DX, MR
+from benchmarks.machine import places
+from benchmarks.measure import Place
+from benchmarks.processes import (
+    BenchmarkError,
+    descriptors_of,
+    pss_mib,
+    threads_of,
+    wait_idle,
+)
+from benchmarks.receivers import OURS, Conditions, Durability, Running, launch
+from benchmarks.soak_check import Findings, check
+from benchmarks.soak_senders import Image, Journal, Orders, SoakSender
+from benchmarks.template import Template
+
+_KINDS: Final = (MR, CT, DX)  # the most frequent first
+_LARGEST_FILE: Final = 8 << 20
+_GROWTH: Final = 0.05
+_SLACK: Final = 4  # MiB, threads or descriptors: less is no growth
+_LINES: Final = 60
+_ANSWER_SECONDS: Final = 90.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SoakPlan:
+    """How long, by how many, and with what.
+
+    Args:
+        gib: to send in all, evenly over the time; 0 is as much as goes.
+        kill: kill -9 receiver processes now and then.
+        files: a folder of DICOM files to send as well.
+    """
+
+    minutes: float
+    senders: int
+    seed: int
+    gib: float
+    kill: bool
+    durability: Durability
+    files: Path | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """The receiver processes at one moment, together."""
+
+    seconds: float
+    threads: int
+    descriptors: int
+    pss_mib: float
+    answers: int
+
+
+@dataclass(slots=True)
+class Nemesis:
+    """Kills a receiver process now and then."""
+
+    running: Running
+    random: Random
+    kills: int = 0
+    _next: float = field(default=0.0)
+
+    def act(self, now: float) -> None:
+        """Kill if it is time to."""
+        if not self._next:
+            self._next = now + self.random.uniform(5, 20)
+        if now < self._next:
+            return
+        self._next = 0.0
+        with suppress(ProcessLookupError, IndexError):
+            os.kill(self.random.choice(self.running.receiver_pids()), signal.SIGKILL)
+            self.kills += 1
+
+
+def add_options(group: argparse._ArgumentGroup) -> None:
+    """Add what a soak can be told."""
+    group.add_argument("--minutes", type=float, default=5.0)
+    group.add_argument("--senders", type=int, default=8)
+    group.add_argument("--seed", type=int, help="of what happens; printed")
+    group.add_argument("--gib", type=float, default=10.0, help="to send; 0: no limit")
+    group.add_argument("--kill", action="store_true", help="kill -9 receivers")
+    group.add_argument("--files", type=Path, help="DICOM files to send as well")
+
+
+def plan_of(options: argparse.Namespace) -> SoakPlan:
+    """Read the options."""
+    durability = options.durability
+    return SoakPlan(
+        minutes=options.minutes,
+        senders=options.senders,
+        seed=secrets.randbelow(10**9) if options.seed is None else options.seed,
+        gib=options.gib,
+        kill=options.kill,
+        durability=cast(
+            Durability, "power-loss" if durability == "both" else durability
+        ),
+        files=options.files,
+    )
+
+
+def run(plan: SoakPlan, parent: Path | None) -> int:
+    """Soak a node and check it; 0 when it kept every promise."""
+    console = Console(highlight=False)
+    console.print(
+        f"seed {plan.seed}: {plan.senders} senders, {plan.minutes:g} minutes, "
+        f"{plan.durability}"
+    )
+    with places(parent, tls=False) as place:
+        folder = place.disk / "node"
+        running = launch(
+            OURS, Conditions(folder=folder, durability=plan.durability, nodelay=False)
+        )
+        try:
+            journal, moments, kills = _soak(plan, place, running, console)
+            status = running.program.end()
+        finally:
+            running.program.end()
+        found = check(folder / "data", journal.acknowledged)
+        faults = _faults(plan, journal, moments, found)
+        if status != 0:
+            faults.append(f"the node ended with status {status}")
+        if faults:
+            kept = place.disk.parent / f"soak-{plan.seed}"
+            shutil.move(folder, kept)
+            console.print(f"the node's folder is kept: {kept}")
+    _tell(console, journal, found, kills)
+    for fault in faults:
+        console.print(f"✗ {fault}")
+    console.print("✗ a promise was broken" if faults else "✓ every promise was kept")
+    return 1 if faults else 0
+
+
+def _soak(
+    plan: SoakPlan, place: Place, running: Running, console: Console
+) -> tuple[Journal, list[Moment], int]:
+    journal = Journal()
+    begun = time.monotonic()
+    seconds = plan.minutes * 60
+    orders = Orders(
+        port=running.port,
+        seed=plan.seed,
+        senders=plan.senders,
+        templates=[
+            [Template.load(path) for path in place.templates(kind)] for kind in _KINDS
+        ],
+        files=read_files(plan.files) if plan.files else [],
+        bytes_per_second=plan.gib * (1 << 30) / seconds,
+        ends_at=begun + seconds,
+    )
+    senders = [SoakSender(number, orders, journal) for number in range(plan.senders)]
+    nemesis = Nemesis(running, Random(f"{plan.seed}-nemesis"))
+    moments: list[Moment] = []
+    for sender in senders:
+        sender.start()
+    while any(sender.is_alive() for sender in senders):
+        running.program.require_running()
+        now = time.monotonic()
+        if now - begun >= len(moments) * seconds / _LINES:
+            moments.append(_look(running, journal, now - begun))
+            _say(console, moments[-1])
+        if plan.kill and now < orders.ends_at:
+            nemesis.act(now)
+        if now > orders.ends_at + _ANSWER_SECONDS:
+            raise BenchmarkError("senders still wait for an answer")
+        time.sleep(0.2)
+    wait_idle(running.program.pid)
+    moments.append(_look(running, journal, time.monotonic() - begun))
+    _say(console, moments[-1])
+    return journal, moments, nemesis.kills
+
+
+def read_files(folder: Path) -> list[Image]:
+    """Read DICOM files as they are; what has no File Meta is left out."""
+    found = []
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or not 0 < path.stat().st_size < _LARGEST_FILE:
+            continue
+        with suppress(InvalidDicomError, AttributeError, OSError, ValueError, KeyError):
+            meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
+            content = path.read_bytes()
+            length = int.from_bytes(content[140:144], "little")
+            found.append(
+                Image(
+                    sop_class_uid=str(meta.MediaStorageSOPClassUID),
+                    sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
+                    dataset=content[144 + length :],
+                    transfer_syntax_uid=str(meta.TransferSyntaxUID),
+                )
+            )
+    return found
+
+
+def _look(running: Running, journal: Journal, seconds: float) -> Moment:
+    threads = descriptors = 0
+    memory = 0.0
+    for pid in running.receiver_pids():
+        with suppress(OSError):
+            threads += threads_of(pid)
+            descriptors += descriptors_of(pid)
+            memory += pss_mib(pid)
+    return Moment(
+        seconds=round(seconds, 1),
+        threads=threads,
+        descriptors=descriptors,
+        pss_mib=round(memory, 1),
+        answers=journal.counts["answers"],
+    )
+
+
+def _say(console: Console, moment: Moment) -> None:
+    console.print(
+        f"{moment.seconds:8.0f} s {moment.answers:9} answers "
+        f"{moment.threads:4} threads "
+        f"{moment.descriptors:4} descriptors {moment.pss_mib:7.1f} MiB"
+    )
+
+
+def _faults(
+    plan: SoakPlan, journal: Journal, moments: Sequence[Moment], found: Findings
+) -> list[str]:
+    faults = list(journal.faults)
+    if not found.clean:
+        faults.append("the node's files and rows are not what it acknowledged")
+    if not found.acknowledged:
+        faults.append("nothing was acknowledged")
+    if not plan.kill:  # a new process begins anew
+        faults += growth(moments[:-1])
+    return faults
+
+
+def growth(moments: Sequence[Moment]) -> list[str]:
+    """Name what grew between the second fifth of the time and the last."""
+    fifth = len(moments) // 5
+    if not fifth:
+        return []
+    early, late = moments[fifth : 2 * fifth], moments[-fifth:]
+    faults = []
+    for name in ("threads", "descriptors", "pss_mib"):
+        before = statistics.median(getattr(moment, name) for moment in early)
+        after = statistics.median(getattr(moment, name) for moment in late)
+        if after > before * (1 + _GROWTH) + _SLACK:
+            faults.append(f"{name} grew from {before:g} to {after:g}")
+    return faults
+
+
+def _tell(console: Console, journal: Journal, found: Findings, kills: int) -> None:
+    for what, number in sorted(journal.counts.items()):
+        console.print(f"{what:<28}{number:>10}")
+    console.print(f"{'receivers killed':<28}{kills:>10}")
+    console.print(f"{'sent, MiB':<28}{journal.sent_bytes >> 20:>10}")
+    for name in ("acknowledged", "files", "missing", "without_row", "without_file"):
+        console.print(f"{name.replace('_', ' '):<28}{getattr(found, name):>10}")
+    console.print(f"{'left over':<28}{found.left_over:>10}")
+    for line in found.database_faults:
+        console.print(f"database: {line}")
