@@ -1,9 +1,11 @@
 """strace on a running node: faults in the N-th call, and the order of calls."""
 
+import re
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -75,3 +77,52 @@ def _tracer_of(task: Path) -> int:
         if line.startswith("TracerPid:"):
             return int(line.split()[1])
     return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of the kernel; begin and end are line numbers of strace's output."""
+
+    name: str
+    arguments: str
+    failed: bool
+    begin: int
+    end: int
+
+    def of(self, path: str) -> bool:
+        """Say whether its first argument is a descriptor of this path."""
+        return self.arguments.partition("<")[2].startswith(f"{path}>")
+
+
+_WHOLE = re.compile(r"^(\d+) +(\w+)\((.*)\) += (-?\d+|\?)")
+_BEGUN = re.compile(r"^(\d+) +(\w+)\((.*?),? *<unfinished \.\.\.>$")
+_RESUMED = re.compile(r"^(\d+) +<\.\.\. (\w+) resumed>(.*)\) += (-?\d+|\?)")
+
+
+def read_calls(output: Path) -> list[Call]:
+    """Parse what `strace -f -yy` wrote, in the order in which the calls ended."""
+    found: list[Call] = []
+    begun: dict[str, tuple[int, str]] = {}
+    for number, line in enumerate(output.read_text(errors="replace").splitlines()):
+        if unfinished := _BEGUN.match(line):
+            begun[unfinished[1]] = (number, unfinished[3])
+            continue
+        resumed = _RESUMED.match(line)
+        whole = _WHOLE.match(line)
+        if resumed and resumed[1] in begun:
+            first, arguments = begun.pop(resumed[1])
+            parts = resumed
+        elif whole:
+            first, arguments, parts = number, whole[3], whole
+        else:
+            continue
+        found.append(
+            Call(
+                name=parts[2],
+                arguments=arguments,
+                failed=parts[4].startswith("-"),
+                begin=first,
+                end=number,
+            )
+        )
+    return found
