@@ -5,16 +5,21 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from config.settings import Settings
 from dicom_node.core.errors import ConfigError
 
+AnyTable = TypeVar("AnyTable", bound=BaseModel)
+
 PREFIX = "DICOM_NODE_"
 FILE_VARIABLE = "DICOM_NODE_CONFIG"
-_SCALAR_TABLES = ("node", "database", "receive", "study", "work", "models", "web")
+_SCALAR_TABLES = (
+    "node", "database", "receive", "tls", "study", "work", "models", "web"
+)  # fmt: skip
+_TLS_FILES = ("ca", "certificate", "private_key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,33 +143,37 @@ def _explain(error: ValidationError, path: Path | None) -> str:
 
 def _absolute(settings: Settings, base: Path) -> Settings:
     """Count relative paths from the configuration file's folder."""
-    node = settings.node.model_copy(
-        update={"data_dir": base / settings.node.data_dir.expanduser()}
-    )
-    folder = settings.models.folder
-    models = settings.models.model_copy(
-        update={"folder": base / folder.expanduser() if folder else None}
-    )
-    destinations = tuple(
-        item.model_copy(update={"folder": base / item.folder.expanduser()})
-        if item.folder
-        else item
-        for item in settings.destinations
-    )
+    node = _rebase(settings.node, base, "data_dir")
     url = settings.database.url or f"sqlite:///{node.data_dir / 'node.db'}"
     prefix = "sqlite:///"
     if url.startswith(prefix) and not url.startswith(prefix + "/"):
         url = prefix + str(base / url.removeprefix(prefix))
-    token = settings.web.token_file
-    web = settings.web.model_copy(
-        update={"token_file": base / token.expanduser() if token else None}
-    )
     return settings.model_copy(
         update={
             "node": node,
-            "web": web,
-            "models": models,
-            "destinations": destinations,
+            "web": _rebase(settings.web, base, "token_file"),
+            "models": _rebase(settings.models, base, "folder"),
+            "tls": _rebase(settings.tls, base, *_TLS_FILES),
+            "peers": tuple(
+                _rebase(item, base, "passcode_file") for item in settings.peers
+            ),
+            "destinations": tuple(
+                _rebase(item, base, "folder", *_TLS_FILES)
+                for item in settings.destinations
+            ),
             "database": settings.database.model_copy(update={"url": url}),
         }
     )
+
+
+def _rebase(table: AnyTable, base: Path, *names: str) -> AnyTable:
+    """Make the named paths of a table absolute, those that are set."""
+    paths = {name: getattr(table, name) for name in names}
+    return table.model_copy(
+        update={name: base / path.expanduser() for name, path in paths.items() if path}
+    )
+
+
+def armed_fault() -> str:
+    """Return the fault that a test wants the receiver to have, see `receive.faults`."""
+    return os.environ.get("DICOM_NODE_FAULT", "")

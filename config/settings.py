@@ -1,10 +1,13 @@
 """Every setting of the node: frozen, checked, unknown keys refused."""
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from config.agree import disagreements
+from config.agree import is_loopback as is_loopback
 
 AETitle = Annotated[
     str,
@@ -56,7 +59,7 @@ class ReceiveTable(Table):
     durability: Literal["power-loss", "process-crash"] = "power-loss"
     commit_max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
     database_wait_seconds: Annotated[float, Field(gt=0)] = 10.0
-    min_bytes_per_second: Annotated[int, Field(ge=0)] = 8192
+    min_bytes_per_second: Annotated[int, Field(ge=1)] = 8192
     max_element_bytes: Annotated[int, Field(ge=1 << 16)] = 1 << 30
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 64
     max_associations_per_peer: Annotated[int, Field(ge=1, le=1000)] = 32
@@ -161,6 +164,25 @@ class PeerTable(Table):
     username: str = ""
     passcode_file: Path | None = None
 
+    @field_validator("host")
+    @classmethod
+    def _range(cls, value: str) -> str:
+        if "/" not in value:
+            return value
+        try:
+            whole = ip_network(value, strict=False)
+        except ValueError:
+            raise ValueError("a range of addresses looks like 10.1.0.0/16") from None
+        if str(whole.network_address) != str(ip_address(value.split("/")[0])):
+            raise ValueError(f"the range with this address is written {whole}")
+        return value
+
+    @model_validator(mode="after")
+    def _identity(self) -> "PeerTable":
+        if bool(self.username) != (self.passcode_file is not None):
+            raise ValueError("username and passcode_file go together")
+        return self
+
 
 class DestinationTable(Table):
     """Where reports go."""
@@ -194,6 +216,17 @@ class DestinationTable(Table):
             raise ValueError("ae_title takes 1 to 16 characters without backslash")
         if self.kind == "folder" and self.folder is None:
             raise ValueError("kind 'folder' needs folder")
+        return self
+
+    @model_validator(mode="after")
+    def _tls(self) -> "DestinationTable":
+        named = self.ca or self.certificate or self.private_key
+        if self.tls and self.kind != "dicom":
+            raise ValueError("tls is for kind 'dicom'")
+        if named and not self.tls:
+            raise ValueError("ca, certificate and private_key need tls = true")
+        if (self.certificate is None) != (self.private_key is None):
+            raise ValueError("certificate and private_key go together")
         return self
 
 
@@ -238,16 +271,6 @@ class RouteTable(Table):
     when: WhenTable = WhenTable()
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether only this machine reaches what listens on this host."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 class Settings(Table):
     """The whole configuration."""
 
@@ -286,33 +309,6 @@ class Settings(Table):
 
     @model_validator(mode="after")
     def _agree(self) -> "Settings":
-        faults: list[str] = []
-        for kind, names in (
-            ("destination", [item.name for item in self.destinations]),
-            ("route", [item.name for item in self.routes]),
-        ):
-            faults += [
-                f"{kind} name '{name}' is used twice: names must differ"
-                for name in sorted({name for name in names if names.count(name) > 1})
-            ]
-        known = {item.name for item in self.destinations}
-        faults += [
-            f"route '{route.name}' names destination '{name}', which no "
-            "[[destinations]] table has"
-            for route in self.routes
-            for name in route.destinations
-            if name not in known
-        ]
-        if not self.loopback_only and not self.peers:
-            faults.append(
-                "node.host is not loopback and there is no [[peers]] table: "
-                "say who may call, or listen on 127.0.0.1"
-            )
-        if self.web.port and not is_loopback(self.web.host) and not self.web.token_file:
-            faults.append(
-                "web.host is not loopback and there is no web.token_file: name a file "
-                "with a token that only this user may read, or listen on 127.0.0.1"
-            )
-        if faults:
+        if faults := disagreements(self):
             raise ValueError("; ".join(faults))
         return self
