@@ -11,7 +11,8 @@ from dicom_node.core.errors import CannotUnderstand
 from dicom_node.core.ids import TransferSyntaxUID
 from dicom_node.core.types import ReceivedInstance
 from dicom_node.part10.digest import dataset_digest
-from dicom_node.receive.scan import DatasetView, ScanLimits, scan
+from dicom_node.receive.scan import ScanLimits, scan
+from dicom_node.receive.view import DatasetView
 
 
 def read_instance(path: Path, limits: ScanLimits) -> ReceivedInstance:

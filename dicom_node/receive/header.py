@@ -7,7 +7,6 @@ from typing import Final, Literal
 from pydicom.charset import decode_bytes, python_encoding
 
 from dicom_node.core.types import RoutingHeader
-from dicom_node.receive.layout import Elements, Encoding
 
 SPECIFIC_CHARACTER_SET: Final = 0x00080005
 IMAGE_TYPE: Final = 0x00080008
@@ -44,7 +43,6 @@ WANTED: Final = frozenset(
 
 # Descriptions are LO with 64 characters; files in the wild have more.
 _MAX_TEXT: Final = 256
-_MAX_VALUE_BYTES: Final = 4096
 _TEXT_DELIMITERS: Final = {0x0A, 0x0C, 0x0D, 0x09, 0x5C}
 _DAYS_PER_UNIT: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
 _MAX_INT: Final = 2**31 - 1
@@ -53,17 +51,14 @@ _MAX_INT: Final = 2**31 - 1
 class Header:
     """The wanted top-level values of one data set, decoded on request."""
 
-    def __init__(self, data: bytes, elements: Elements, encoding: Encoding) -> None:
-        self._data = data
-        self._values = elements.values
-        self._order: Literal["little", "big"] = "little" if encoding.little else "big"
+    def __init__(self, values: dict[int, bytes], *, little: bool) -> None:
+        self._values = values
+        self._order: Literal["little", "big"] = "little" if little else "big"
         self._codecs = self._character_sets()
 
     def raw(self, tag: int) -> bytes:
         """Return the value's bytes without padding, b"" if there is none."""
-        start, stop = self._values.get(tag, (0, 0))
-        value = self._data[start : min(stop, start + _MAX_VALUE_BYTES)]
-        return value.strip(b" \0")
+        return self._values.get(tag, b"").strip(b" \0")
 
     def code(self, tag: int) -> str:
         """Return a value of the default repertoire (CS, UI, DA, AS, IS)."""
@@ -88,10 +83,8 @@ class Header:
 
     def short(self, tag: int) -> int | None:
         """Return a US value, None if it is absent; SL and UL are read alike."""
-        start, stop = self._values.get(tag, (0, 0))
-        if stop - start not in (2, 4):
-            return None
-        return int.from_bytes(self._data[start:stop], self._order)
+        value = self._values.get(tag, b"")
+        return int.from_bytes(value, self._order) if len(value) in (2, 4) else None
 
     def routing(self, *, has_pixels: bool) -> RoutingHeader:
         """Return what completion and routing need."""

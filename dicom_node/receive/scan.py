@@ -1,9 +1,8 @@
 """Decide whether a data set is safe to keep and parse, and read what routing needs."""
 
 import re
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand
@@ -17,8 +16,11 @@ from dicom_node.core.types import RoutingHeader
 from dicom_node.receive import header as tags
 from dicom_node.receive.elements import walk
 from dicom_node.receive.header import WANTED, Header
-from dicom_node.receive.inflate import inflate
-from dicom_node.receive.layout import Encoding, PixelElement, WalkLimits
+from dicom_node.receive.inflate import InflateLimits, inflated
+from dicom_node.receive.layout import Elements, Encoding, PixelElement, WalkLimits
+from dicom_node.receive.skim import Wanted
+from dicom_node.receive.view import DatasetView as DatasetView
+from dicom_node.receive.view import Source
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
@@ -27,6 +29,7 @@ EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 # PS3.5 9.1, but leading zeros in a component are accepted: the wild has them.
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _MAX_UID_LENGTH: Final = 64
+_WANTED: Final = Wanted(WANTED)
 _BITS_OF_FLOAT: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 
 
@@ -35,34 +38,43 @@ class ScanLimits:
     """What a data set may claim.
 
     Args:
+        max_element_bytes: of one element that is not Pixel Data.
+        max_scan_seconds: of processor time for the walk.
         max_frame_bytes: decoded size of one frame, by the header.
         max_native_bytes: size of all native pixels, by the header.
+        folder: for what does not fit into memory while it is scanned, see
+            `InflateLimits`.
+        min_free_bytes: what must stay free there.
     """
 
     max_inflated_bytes: int = 2 << 30
     max_depth: int = 32
     max_elements: int = 500_000
+    max_element_bytes: int = 1 << 30
+    max_scan_seconds: float = 5.0
     max_frame_bytes: int = 1 << 30
     max_native_bytes: int = 4 << 30
+    folder: Path | None = None
+    min_free_bytes: int = 0
 
+    @property
+    def walk(self) -> WalkLimits:
+        """Those of the walk over the elements."""
+        return WalkLimits(
+            max_depth=self.max_depth,
+            max_elements=self.max_elements,
+            max_element_bytes=self.max_element_bytes,
+            max_seconds=self.max_scan_seconds,
+        )
 
-@dataclass(frozen=True, slots=True)
-class DatasetView:
-    """A data set as sent, of which the beginning is in memory.
-
-    Args:
-        head: the first bytes; all of them if there are `size_bytes`.
-        whole: gives read access to all of it, for as long as the context lasts.
-    """
-
-    head: bytes
-    size_bytes: int
-    whole: Callable[[], AbstractContextManager[memoryview]]
-
-    @classmethod
-    def of_bytes(cls, dataset: bytes) -> "DatasetView":
-        """View a data set that is in memory."""
-        return cls(dataset, len(dataset), lambda: memoryview(dataset))
+    @property
+    def inflate(self) -> InflateLimits:
+        """Those of inflating."""
+        return InflateLimits(
+            max_bytes=self.max_inflated_bytes,
+            folder=self.folder,
+            min_free_bytes=self.min_free_bytes,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,23 +102,8 @@ def scan(
         CannotUnderstand: it cannot be parsed within the limits, lacks an identifier,
             or its pixels are not what its header says.
     """
-    data = view.head
-    if view.size_bytes > len(data):
-        with view.whole() as whole:
-            data = bytes(whole)
-    if transfer_syntax_uid == DEFLATED:
-        data = inflate(data, limit_bytes=limits.max_inflated_bytes)
-    encoding = Encoding(
-        explicit=transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN,
-        little=transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN,
-    )
-    elements = walk(
-        data,
-        encoding,
-        wanted=WANTED,
-        limits=WalkLimits(max_depth=limits.max_depth, max_elements=limits.max_elements),
-    )
-    header = Header(data, elements, encoding)
+    elements, encoding = read_elements(view, transfer_syntax_uid, limits, _WANTED)
+    header = Header(elements.values, little=encoding.little)
     sop_class_uid = _uid(header, tags.SOP_CLASS_UID, "SOP Class UID")
     sop_instance_uid = _uid(header, tags.SOP_INSTANCE_UID, "SOP Instance UID")
     study_uid = _uid(header, tags.STUDY_INSTANCE_UID, "Study Instance UID")
@@ -121,6 +118,27 @@ def scan(
         header=header.routing(has_pixels=bool(elements.pixels)),
         pixels=elements.pixels,
     )
+
+
+def read_elements(
+    view: DatasetView,
+    transfer_syntax_uid: str,
+    limits: ScanLimits,
+    wanted: Wanted,
+) -> tuple[Elements, Encoding]:
+    """Walk over a data set as its transfer syntax says.
+
+    Raises:
+        CannotUnderstand: it cannot be parsed within the limits.
+    """
+    if transfer_syntax_uid == DEFLATED:
+        view = inflated(view, limits.inflate)
+    encoding = Encoding(
+        explicit=transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN,
+        little=transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN,
+    )
+    with Source(view) as source:
+        return walk(source, encoding, wanted=wanted, limits=limits.walk), encoding
 
 
 def is_uid(value: str) -> bool:

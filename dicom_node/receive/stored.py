@@ -8,7 +8,8 @@ from dicom_node.core.ids import TransferSyntaxUID
 from dicom_node.core.types import ReceivedInstance
 from dicom_node.part10.digest import dataset_digest, name_digest, names
 from dicom_node.part10.head import read_head
-from dicom_node.receive.scan import DatasetView, ScanLimits, scan
+from dicom_node.receive.scan import ScanLimits, scan
+from dicom_node.receive.view import DatasetView
 
 
 def read_stored(

@@ -10,7 +10,8 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
-from dicom_node.receive.scan import DatasetView, ScanLimits, ScannedDataset, scan
+from dicom_node.receive.scan import ScanLimits, ScannedDataset, scan
+from dicom_node.receive.view import DatasetView
 
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
