@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     command("receive", "roles:receive", "run the C-STORE SCP alone")
     command("work", "roles:work", "complete studies and infer, alone")
     command("deliver", "roles:deliver", "send reports, alone")
+    command("web", "web:web", "serve health and metrics, alone")
     command("send", "transfer:send", "C-STORE files or folders", _send, _peer, _json)
     command("echo", "transfer:echo", "C-ECHO", _peer, _json)
     command("studies", "studies:studies", "what was received, where it stands", _json)

@@ -1,5 +1,6 @@
 """The loops of each role: claim, keep the lease, do the step, look again."""
 
+import _thread
 import logging
 import os
 import signal
@@ -37,13 +38,16 @@ class Stop:
         self._event = threading.Event()
 
     def install(self) -> "Stop":
-        """Listen to SIGTERM and SIGINT."""
+        """Listen to SIGTERM and SIGINT; SIGHUP is for a role that can reload."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         return self
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._event.set()
+        # In a thread: this one may hold the event's lock, in `wait`.
+        _thread.start_new_thread(self._event.set, ())
 
     def set(self) -> None:
         """Ask every loop to end."""

@@ -1,29 +1,38 @@
 """`serve`: one child process per role, restarted when it dies, stopped in order."""
 
-import ctypes
 import logging
 import os
+import select
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
+from typing import Final
 
+from dicom_node.child import Signals, prepare_child
 from dicom_node.core.errors import ConfigError, NodeError
-from dicom_node.service import Stop
+from dicom_node.observe.metrics import RECEIVE, ServeMetrics
+from dicom_node.observe.slots import SlotReading, read_slots
+from dicom_node.observe.systemd import ServiceManager
 
 log = logging.getLogger("dicom_node.serve")
 
-# Receive first: what stops first takes no new work (architecture: stop order).
-ROLES = ("receive", "work", "deliver")
-LISTENING = "listening"
-EXIT_CONFIGURATION = 2
-_FIRST_PAUSE_SECONDS = 0.2
-_LONGEST_PAUSE_SECONDS = 10.0
-_STEADY_SECONDS = 30.0
-_PR_SET_PDEATHSIG = 1
+LISTENING: Final = "listening"
+EXIT_CONFIGURATION: Final = 2
+EXIT_AT_ONCE: Final = 1
+STUCK_SECONDS: Final = 30.0
+# These say where they listen before the node is ready; a fault of theirs ends it.
+_ANNOUNCING: Final = ("receive", "web")
+# What takes new work stops first; what shows how the node is, last.
+_STOP_ORDER: Final = ("receive", "work", "deliver", "web")
+_TICK_SECONDS: Final = 0.1
+_FIRST_PAUSE_SECONDS: Final = 0.2
+_LONGEST_PAUSE_SECONDS: Final = 10.0
+_STEADY_SECONDS: Final = 30.0
+_KILL_AFTER_DRAIN_SECONDS: Final = 5.0
 
 
 @dataclass
@@ -40,71 +49,107 @@ class Supervisor:
     """Keeps the children of `serve` alive.
 
     Args:
+        roles: in the order of their start, "receive" first.
         command: how to start a role, e.g. python -m dicom_node ROLE --config FILE.
         drain_seconds: how long a role may finish what it is doing.
         on_ready: called once with the address that the receiver listens on.
+        metrics_dir: where the roles keep what they count, and their signs of life.
     """
 
+    roles: Sequence[str]
     command: Callable[[str], Sequence[str]]
     drain_seconds: float
     on_ready: Callable[[str], None]
-    stop: Stop = field(default_factory=Stop)
+    metrics_dir: Path
+    manager: ServiceManager = field(default_factory=ServiceManager)
+    signals: Signals = field(default_factory=Signals)
     _children: dict[str, _Child] = field(default_factory=dict)
+    _beats: "Beats" = field(default_factory=lambda: Beats(STUCK_SECONDS))
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit code."""
-        self.stop.install()
+        self.signals.install()
+        metrics = ServeMetrics(self.metrics_dir, self.roles)
         try:
-            self._start("receive")
-            address = self._wait_listening()
-            if self.stop.asked:
-                return 0
-            for role in ROLES[1:]:
-                self._start(role)
-            self.on_ready(address)
-            while not self.stop.wait(0.1):
-                self._look_after()
+            address = self._start_all()
+            if not self.signals.asked:
+                self.on_ready(address)
+                self.manager.ready(f"receiving at {address}")
+            while not self.signals.wait(_TICK_SECONDS):
+                self.manager.alive()
+                self._pass_on_hang_up()
+                self._look_after(metrics)
+                self._end_stuck()
         finally:
+            self.manager.stopping()
             self._end()
-        return 0
+            metrics.close()
+        return EXIT_AT_ONCE if self.signals.at_once else 0
 
-    def _start(self, role: str) -> None:
+    def _start_all(self) -> str:
+        """Start every role; return the address of the receiver."""
+        address = ""
+        for role in self.roles:
+            if self.signals.asked:
+                break
+            self._start(role, announced=role in _ANNOUNCING)
+            if role in _ANNOUNCING:
+                heard = self._wait_listening(role)
+                address = heard if role == RECEIVE else address
+        return address
+
+    def _start(self, role: str, *, announced: bool = False) -> None:
         pause = self._children[role].pause if role in self._children else None
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             list(self.command(role)),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if role == "receive" else None,
+            stdout=subprocess.PIPE if announced else subprocess.DEVNULL,
             text=True,
-            preexec_fn=partial(die_with_parent, os.getpid()),
+            # Ctrl-C is for `serve` alone: it stops its children in their order.
+            process_group=0,
+            preexec_fn=partial(prepare_child, os.getpid()),
         )
         child = _Child(role=role, process=process, started=time.monotonic())
         child.pause = pause or _FIRST_PAUSE_SECONDS
         self._children[role] = child
         log.info("role started", extra={"role": role, "pid": process.pid})
 
-    def _wait_listening(self) -> str:
-        """Read the address from the receiver's first line.
+    def _wait_listening(self, role: str) -> str:
+        """Read the address from the role's first line; "" when asked to stop.
 
         Raises:
-            ConfigError: the receiver cannot use its configuration; it has said why.
+            ConfigError: the role cannot use its configuration; it has said why.
         """
-        process = self._children["receive"].process
-        line = process.stdout.readline() if process.stdout else ""
+        process = self._children[role].process
+        if process.stdout is None:
+            raise NodeError("the role has no output to read")
+        while not select.select([process.stdout], [], [], _TICK_SECONDS)[0]:
+            if self.signals.asked:
+                return ""
+        line = process.stdout.readline()
         if line.startswith(LISTENING):
             return line.removeprefix(LISTENING).strip()
-        if self.stop.asked:
+        if self.signals.asked:
             return ""
         if process.wait() == EXIT_CONFIGURATION:
             raise ConfigError("")
-        raise NodeError("the receiver did not start: see its log line above")
+        raise NodeError(f"the role {role} did not start: see its log line above")
 
-    def _look_after(self) -> None:
+    def _pass_on_hang_up(self) -> None:
+        if not self.signals.take_hang_up():
+            return
+        log.info("reload asked", extra={"signal": "SIGHUP"})
+        for child in self._children.values():
+            if child.process.poll() is None:
+                child.process.send_signal(signal.SIGHUP)
+
+    def _look_after(self, metrics: ServeMetrics) -> None:
         now = time.monotonic()
-        for role in ROLES:
-            child = self._children[role]
+        for role, child in list(self._children.items()):
             if child.restart_at is not None:
                 if now >= child.restart_at:
                     self._start(role)
+                    metrics.restarted(role)
                 continue
             code = child.process.poll()
             if code is None:
@@ -118,30 +163,86 @@ class Supervisor:
             child.restart_at = now + child.pause
             child.pause = min(child.pause * 2, _LONGEST_PAUSE_SECONDS)
 
+    def _end_stuck(self) -> None:
+        """Kill a receiver that runs and gives no sign of life; it is started again."""
+        ours = {child.process.pid for child in self._children.values()}
+        for slot in self._beats.stuck(self.metrics_dir):
+            if slot.pid in ours or slot.parent in ours:
+                log.error(
+                    "role stuck, killing",
+                    extra={
+                        "role": slot.role,
+                        "pid": slot.pid,
+                        "seconds": STUCK_SECONDS,
+                    },
+                )
+                os.kill(slot.pid, signal.SIGKILL)
+
     def _end(self) -> None:
         """Stop the roles in order; what does not end in time is killed.
 
         A kill loses nothing: leases lapse and the work is done again.
         """
-        for role in ROLES:
+        for role in _STOP_ORDER:
             child = self._children.get(role)
             if child is None or child.process.poll() is not None:
                 continue
-            child.process.send_signal(signal.SIGTERM)
-            try:
-                child.process.wait(self.drain_seconds + 5)
-            except subprocess.TimeoutExpired:
+            if not self.signals.at_once:
+                child.process.send_signal(signal.SIGTERM)
+            if not self._ends(child.process):
                 log.error("role killed", extra={"role": role})
                 child.process.kill()
                 child.process.wait()
 
+    def _ends(self, process: subprocess.Popen[str]) -> bool:
+        """Wait for the process; say whether it ended before it has to be killed."""
+        until = time.monotonic() + self.drain_seconds + _KILL_AFTER_DRAIN_SECONDS
+        while not self.signals.at_once and time.monotonic() < until:
+            self.manager.alive()
+            try:
+                process.wait(_TICK_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+            return True
+        return process.poll() is not None
 
-def die_with_parent(parent: int) -> None:
-    """Ask the kernel to end this child when `serve` dies, even by kill -9.
 
-    Without it the receiver would keep the port and a restarted node could not listen.
+class Beats:
+    """Notices receivers whose sign of life does not change.
+
+    Args:
+        limit_seconds: how long it may stay the same, in the time that this process
+            was awake: a machine that slept has no stuck receivers.
     """
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
+
+    _EVERY_SECONDS: Final = 1.0
+
+    def __init__(self, limit_seconds: float) -> None:
+        self._limit = limit_seconds
+        self._looked_at = time.monotonic()
+        self._seen: dict[int, tuple[float, float]] = {}  # pid: beat, silent for
+
+    def stuck(self, metrics_dir: Path) -> list[SlotReading]:
+        """Return the silent ones, each once; looks once a second."""
+        now = time.monotonic()
+        waited = now - self._looked_at
+        if waited < self._EVERY_SECONDS:
+            return []
+        self._looked_at = now
+        beating = {
+            slot.pid: slot
+            for slot in read_slots(metrics_dir)
+            if slot.role == RECEIVE and slot.alive and slot.beat > 0
+        }
+        silent: dict[int, tuple[float, float]] = {}
+        for pid, slot in beating.items():
+            beat, seconds = self._seen.get(pid, (0.0, 0.0))
+            same = seconds + min(waited, 2 * self._EVERY_SECONDS)
+            silent[pid] = (slot.beat, same if slot.beat == beat else 0.0)
+        found = [
+            beating[pid] for pid, (_, same) in silent.items() if same > self._limit
+        ]
+        self._seen = silent
+        for slot in found:
+            del self._seen[slot.pid]
+        return found
