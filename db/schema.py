@@ -52,14 +52,17 @@ def is_current(database: Database) -> bool:
         return _current(connection) == head()
 
 
-def open_checked(url: str) -> Database:
+def open_checked(url: str, *, busy_seconds: float = 30.0) -> Database:
     """Open a database whose schema is this version's.
+
+    Args:
+        busy_seconds: how long to wait for one that is locked or does not answer.
 
     Raises:
         DatabaseError: too old, too new or none; the text names the remedy.
     """
     check(url)
-    return Database(url)
+    return Database(url, busy_seconds=busy_seconds)
 
 
 def migrate(url: str) -> tuple[str, str]:

@@ -1,6 +1,8 @@
 """The composition root: from settings to the parts that run; names implementations."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import db.associations
 import db.instances
@@ -9,32 +11,44 @@ from config.settings import DestinationTable, Settings
 from db.engine import Database
 from dicom_node import __version__, pipeline
 from dicom_node.core.clock import SystemClock
+from dicom_node.core.errors import ReceiveError
 from dicom_node.core.protocols import Destination, Executor
 from dicom_node.core.types import ReceivedInstance, Recorded
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.deliver.store_scu import DicomDestination
-from dicom_node.receive.acceptor import Acceptor, ReceiveOptions
+from dicom_node.observe.metrics import ReceiveMetrics
+from dicom_node.receive.acceptor import Acceptor, ReceiveParts
+from dicom_node.receive.compare import FileCompare
+from dicom_node.receive.options import ReceiveOptions
+from dicom_node.receive.slots import Slots
 from dicom_node.receive.stored import read_stored
 from dicom_node.store.files import FileStore
+from dicom_node.store.instances import InstanceFiles
 from dicom_node.store.reconcile import ReconcileReport, reconcile
 from dicom_node.study.routes import RuleRouter
+
+if TYPE_CHECKING:
+    pass
 
 OUTBOX_THREADS_MAX = 4
 
 
-def open_database(settings: Settings) -> Database:
+def open_database(settings: Settings, *, busy_seconds: float = 30.0) -> Database:
     """Open the database that the settings name.
+
+    Args:
+        busy_seconds: how long to wait for one that is locked or does not answer.
 
     Raises:
         DatabaseError: it has no schema, or that of another version.
     """
-    return db.schema.open_checked(settings.database.url)
+    return db.schema.open_checked(settings.database.url, busy_seconds=busy_seconds)
 
 
-def instance_store(settings: Settings) -> FileStore:
+def instance_store(settings: Settings) -> InstanceFiles:
     """Open the folder of received instances."""
-    return FileStore(
+    return InstanceFiles(
         settings.instances_dir, min_free_bytes=settings.receive.min_free_bytes
     )
 
@@ -44,32 +58,58 @@ def report_store(settings: Settings) -> FileStore:
     return FileStore(settings.reports_dir, min_free_bytes=0)
 
 
-def build_acceptor(settings: Settings, database: Database) -> Acceptor:
+def receive_metrics(settings: Settings) -> ReceiveMetrics:
+    """Open what a receiver process counts in."""
+    titles = (settings.node.ae_title, *(table.ae_title for table in settings.called))
+    return ReceiveMetrics(settings.metrics_dir, titles)
+
+
+def build_acceptor(
+    settings: Settings,
+    database: Database,
+    *,
+    options: ReceiveOptions,
+    slots: Slots,
+    metrics: ReceiveMetrics,
+) -> Acceptor:
     """Wire the C-STORE SCP to the database and the instance store."""
+    files = instance_store(settings)
+    compare = FileCompare(files.path, options.scan)
 
-    def on_instance(received: ReceivedInstance) -> Recorded:
-        return pipeline.on_instance(database, received)
+    def record(
+        received: Sequence[ReceivedInstance],
+    ) -> tuple[Recorded | ReceiveError, ...]:
+        return pipeline.on_instances(
+            database, received, compare=compare, durable=options.durable
+        )
 
-    return Acceptor(
-        ReceiveOptions.from_settings(settings),
-        on_instance=on_instance,
-        store=instance_store(settings),
+    parts = ReceiveParts(
+        files=files,
+        record=record,
+        recorded_keys=lambda keys: db.instances.recorded_keys(database, keys),
         on_association=lambda record: db.associations.record(database, record),
+        metrics=metrics,
         clock=SystemClock(),
+        slots=slots,
     )
+    return Acceptor(options, parts)
 
 
 def reconcile_instances(settings: Settings, database: Database) -> ReconcileReport:
     """Bring the instance files and their rows together after a crash."""
     limits = ReceiveOptions.from_settings(settings).scan
+    store = instance_store(settings)
+    compare = FileCompare(store.path, limits)
 
-    def adopt(key: str, path: Path) -> None:
+    def adopt(key: str, path: Path) -> bool:
         received = read_stored(
             key, path, called_ae_title=settings.node.ae_title, limits=limits
         )
-        pipeline.on_instance(database, received)
+        (outcome,) = pipeline.on_instances(database, (received,), compare=compare)
+        if isinstance(outcome, ReceiveError):
+            raise outcome
+        return outcome.file_key in ("", key)
 
-    store = instance_store(settings)
     return reconcile(store, db.instances.known_keys(database), adopt)
 
 

@@ -9,7 +9,6 @@ Each arrow is one transaction. Whatever dies in between, the step runs again: un
 keys and derived UIDs make the second run the same as the first.
 """
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -191,19 +190,13 @@ def open_inputs(
     changed = 0
     files = []
     for item in evidence:
-        path = store.path(item.file_key)
-        try:
-            with path.open("rb") as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        except OSError:
-            digest = ""
-        changed += digest != item.file_key
+        changed += not store.intact(item.file_key)
         files.append(
             InputFile(
                 sop_instance_uid=item.sop_instance_uid,
                 sop_class_uid=item.sop_class_uid,
                 series_instance_uid=item.series_instance_uid,
-                path=path,
+                path=store.path(item.file_key),
                 header=item.header,
             )
         )

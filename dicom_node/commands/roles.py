@@ -1,19 +1,21 @@
-"""`serve` and its roles: receive, work, deliver; and `migrate`."""
+"""`serve` and the roles receive, work and deliver; and `migrate`."""
 
 import argparse
 import logging
+import os
 import sys
-from threading import Thread
 
 import db.schema
-from config.load import Loaded
+from config.load import Loaded, armed_fault, service_variables
 from config.settings import Settings
-from db.engine import Database
 from dicom_node import __version__, app, service
 from dicom_node.commands.screen import loaded
 from dicom_node.core.clock import SystemClock
-from dicom_node.core.errors import ConfigError, NodeError
+from dicom_node.core.errors import ConfigError
 from dicom_node.observe.logs import configure_logs
+from dicom_node.observe.systemd import ServiceManager
+from dicom_node.receive.faults import arm
+from dicom_node.receiving import Receiver
 from dicom_node.service import Loop, Stop
 from dicom_node.supervise import LISTENING, Supervisor
 
@@ -21,9 +23,10 @@ log = logging.getLogger("dicom_node.roles")
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Run the node: receive, work and deliver, each in a process of its own."""
+    """Run the node, each role in a process of its own."""
     found = _start(options)
-    node = found.settings.node
+    settings, node = found.settings, found.settings.node
+    service_manager = service_variables(os.getpid())
 
     def command(role: str) -> list[str]:
         config = ["--config", str(found.file)] if found.file else []
@@ -33,37 +36,28 @@ def serve(options: argparse.Namespace) -> int:
         print(f"ready {node.ae_title} {address} dicom-node {__version__}", flush=True)
 
     return Supervisor(
-        command=command, drain_seconds=found.settings.work.drain_seconds,
+        roles=("receive", *(["web"] if settings.web.port else []), "work", "deliver"),
+        command=command,
+        drain_seconds=settings.work.drain_seconds,
         on_ready=on_ready,
-    ).run()  # fmt: skip
+        metrics_dir=settings.metrics_dir,
+        manager=ServiceManager(
+            service_manager.notify_socket, service_manager.watchdog_seconds
+        ),
+    ).run()
 
 
 def receive(options: argparse.Namespace) -> int:
     """Run the C-STORE SCP."""
     settings = _start(options).settings
+    if fault := armed_fault():
+        arm(fault)
     stop = Stop().install()
-    database = app.open_database(settings)
-    acceptor = app.build_acceptor(settings, database)
-    host, port = acceptor.start()
-    print(f"{LISTENING} {host}:{port}", flush=True)
-    log.info("listening", extra={"host": host, "port": port})
-    # After the port listens: a restart must not wait for a walk over all files.
-    Thread(
-        target=_reconcile, args=(settings, database), name="reconcile", daemon=True
-    ).start()
-    while not stop.wait(1.0):
-        pass
-    drained = acceptor.drain(settings.work.drain_seconds)
-    log.info("receiver stopped", extra={"reason": "drained" if drained else "timeout"})
-    database.close()
-    return 0
-
-
-def _reconcile(settings: Settings, database: Database) -> None:
-    try:
-        app.reconcile_instances(settings, database)
-    except (NodeError, OSError) as error:
-        log.error("reconcile ended early", extra={"error": type(error).__name__})
+    receiver = Receiver.open(settings)
+    for address in receiver.addresses:
+        log.info("listening", extra={"host": address})
+    print(f"{LISTENING} {receiver.addresses[0]}", flush=True)
+    return receiver.run(stop)
 
 
 def work(options: argparse.Namespace) -> int:

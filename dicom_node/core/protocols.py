@@ -26,6 +26,9 @@ class InstanceStore(Protocol):
     def path(self, key: str) -> Path:
         """Return where the file with this key lies."""
 
+    def intact(self, key: str) -> bool:
+        """Say whether the file with this key holds what was kept under it."""
+
     def delete(self, key: str) -> None:
         """Remove the file; nothing happens if it is gone."""
 

@@ -15,7 +15,8 @@ ALLOWED_KEYS: Final = frozenset(
         "ae", "called_ae", "peer", "sop_class", "transfer_syntax",
         "transfer_syntaxes", "contexts", "receipt", "status", "reason", "error",
         "count", "jobs", "instances", "refused", "size_bytes", "seconds", "host",
-        "port", "adopted", "quarantined", "missing", "parts", "free_bytes",
+        "port", "adopted", "quarantined", "missing", "parts_removed", "repeats", "free_bytes",
+        "aborted",
         "limit_bytes", "device", "signal",
     }
 )  # fmt: skip

@@ -5,27 +5,24 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 import pynetdicom
-from pynetdicom import AE, _config
+from pynetdicom import _config
 
-from config.settings import Settings
 from dicom_node.core.clock import Clock
 from dicom_node.core.errors import ConfigError
 from dicom_node.core.types import AssociationRecord
-from dicom_node.receive.admission import Admission, Peer
-from dicom_node.receive.association import AcceptorAssociation, Call, Services
-from dicom_node.receive.handlers import Files, OnInstance, StoreHandler
-from dicom_node.receive.lobby import Lobby, LobbyLimits
-from dicom_node.receive.messages import Budget, MessageLimits
-from dicom_node.receive.part10 import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION_NAME,
-)
-from dicom_node.receive.scan import ScanLimits
-from inference.pixels.codecs import decodable_transfer_syntaxes
+from dicom_node.receive.admission import Admission
+from dicom_node.receive.association import AcceptorAssociation, Ended, Services
+from dicom_node.receive.commit import CommitOptions, GroupCommitter, Record
+from dicom_node.receive.handlers import Counts, StoreHandler
+from dicom_node.receive.incoming import Files
+from dicom_node.receive.lobby import Listener, Lobby, LobbyLimits, Visit
+from dicom_node.receive.options import ReceiveOptions
+from dicom_node.receive.slots import Slots
 
 log = logging.getLogger("dicom_node.receive")
 
@@ -35,118 +32,105 @@ _POLL_SECONDS = 0.02
 _IDLE_SECONDS = 2.0
 
 
-def _decodable() -> frozenset[str]:
-    return frozenset(decodable_transfer_syntaxes())
+class Metrics(Counts, Protocol):
+    """Counts what the receiver does; every call is cheap."""
+
+    def association_opened(self) -> None:
+        """Count an association that was accepted."""
+
+    def association_ended(self, outcome: Ended) -> None:
+        """Count the end of an association."""
+
+    def committed(self, instances: int, seconds: float) -> None:
+        """Count a group commit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReceiveOptions:
-    """How the acceptor listens and what it bears.
+class ReceiveParts:
+    """What the acceptor works with.
 
     Args:
-        max_buffered_bytes: data sets in memory, over all associations.
-        transfer_syntaxes: what the node can decode.
-    """
-
-    ae_title: str = "AINODE"
-    host: str = "127.0.0.1"
-    port: int = 0
-    peers: tuple[Peer, ...] = ()
-    max_associations: int = 64
-    max_associations_per_peer: int = 32
-    max_pdu_bytes: int = 131072
-    max_instance_bytes: int = 4 << 30
-    max_buffered_bytes: int = 512 << 20
-    acse_timeout_seconds: float = 10.0
-    dimse_timeout_seconds: float = 60.0
-    network_timeout_seconds: float = 60.0
-    scan: ScanLimits = field(default_factory=ScanLimits)
-    transfer_syntaxes: frozenset[str] = field(default_factory=_decodable)
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> "ReceiveOptions":
-        """Read the tables [node], [receive] and [[peers]]."""
-        node, receive = settings.node, settings.receive
-        return cls(
-            ae_title=node.ae_title,
-            host=node.host,
-            port=node.port,
-            peers=tuple(Peer(peer.ae_title, peer.host) for peer in settings.peers),
-            max_associations=receive.max_associations,
-            max_associations_per_peer=receive.max_associations_per_peer,
-            max_pdu_bytes=receive.max_pdu_bytes,
-            max_instance_bytes=receive.max_instance_bytes,
-            acse_timeout_seconds=receive.acse_timeout_seconds,
-            dimse_timeout_seconds=receive.dimse_timeout_seconds,
-            network_timeout_seconds=receive.network_timeout_seconds,
-            scan=ScanLimits(
-                max_inflated_bytes=receive.max_inflated_bytes,
-                max_depth=receive.max_sequence_depth,
-                max_native_bytes=receive.max_instance_bytes,
-            ),
-        )
-
-
-class Acceptor:
-    """Takes associations and answers C-ECHO and C-STORE.
-
-    Args:
-        on_instance: records an instance whose file is on stable storage; only when it
-            returned does the sender hear 0x0000.
+        files: where data sets are written to while they arrive.
+        record: enters instances whose files are published, in one transaction; only
+            when it returned do their senders hear 0x0000.
+        recorded_keys: says which of these file keys have a row.
         on_association: told once per association request, when all is over.
     """
 
-    def __init__(
-        self,
-        options: ReceiveOptions,
-        *,
-        on_instance: OnInstance,
-        store: Files,
-        on_association: Callable[[AssociationRecord], None],
-        clock: Clock,
-    ) -> None:
+    files: Files
+    record: Record
+    recorded_keys: Callable[[Sequence[str]], frozenset[str]]
+    on_association: Callable[[AssociationRecord], None]
+    metrics: Metrics
+    clock: Clock
+    slots: Slots
+
+
+class Acceptor:
+    """Takes associations and answers C-ECHO and C-STORE."""
+
+    def __init__(self, options: ReceiveOptions, parts: ReceiveParts) -> None:
         silence_pynetdicom()
         self._options = options
         self._admission = Admission(
-            options.ae_title,
-            options.peers,
-            limits=(options.max_associations, options.max_associations_per_peer),
+            (options.ae_title, *options.called), options.peers, slots=parts.slots
         )
-        handler = StoreHandler(store, on_instance, limits=options.scan, clock=clock)
-        self._services = Services(
-            ae=_application_entity(options),
-            ae_title=options.ae_title,
-            transfer_syntaxes=options.transfer_syntaxes,
-            admission=self._admission,
-            store=handler,
-            messages=MessageLimits(
-                max_bytes=options.max_instance_bytes,
-                budget=Budget(options.max_buffered_bytes),
-                refusal=handler.refusal,
+        committer = GroupCommitter(
+            parts.files,
+            CommitOptions(
+                durable=options.durable,
+                max_wait_seconds=options.commit_max_wait_ms / 1000,
+                record=parts.record,
+                recorded_keys=parts.recorded_keys,
+                committed=parts.metrics.committed,
             ),
-            on_association=on_association,
-            clock=clock,
+        )
+        self._services = Services(
+            transfer_syntaxes=options.transfer_syntaxes,
+            sop_classes=options.sop_classes,
+            admission=self._admission,
+            store=StoreHandler(
+                parts.files,
+                committer,
+                limits=options.scan,
+                clock=parts.clock,
+                counts=parts.metrics,
+            ),
+            limits=options.messages,
+            max_pdu_bytes=options.max_pdu_bytes,
+            on_association=parts.on_association,
+            opened=parts.metrics.association_opened,
+            ended=parts.metrics.association_ended,
+            clock=parts.clock,
         )
         self._lock = threading.Lock()
         self._associations: set[AcceptorAssociation] = set()
         self._lobby: Lobby | None = None
 
-    def start(self) -> tuple[str, int]:
+    def start(self, listeners: Sequence[Listener] | None = None) -> tuple[str, int]:
         """Listen; return the address, with the port the system chose for port 0.
+
+        Args:
+            listeners: already open, shared with other receivers.
 
         Raises:
             ConfigError: the address cannot be listened on; the text has the remedy.
         """
-        listener = listen(self._options.host, self._options.port)
-        host, port = listener.getsockname()[:2]
+        if listeners is None:
+            listeners = open_listeners(self._options)
+        host, port = listeners[0].socket.getsockname()[:2]
         self._lobby = Lobby(
-            listener,
+            listeners,
             self._begin,
             limits=LobbyLimits(seconds=self._options.acse_timeout_seconds),
         )
         self._lobby.start()
-        log.info("listening", extra={"port": port})
         return str(host), int(port)
+
+    @property
+    def listening(self) -> bool:
+        """Whether connections are still looked after."""
+        return self._lobby is not None and self._lobby.alive
 
     def drain(self, seconds: float) -> bool:
         """Take no new association, let those in progress finish, then stop.
@@ -175,10 +159,8 @@ class Acceptor:
         log.info("drained", extra={"aborted": len(left)})
         return not left
 
-    def _begin(self, connection: socket.socket, address: str, request: bytes) -> None:
-        association = AcceptorAssociation(
-            self._services, Call(connection, address, request)
-        )
+    def _begin(self, visit: Visit) -> None:
+        association = AcceptorAssociation(self._services, visit)
         with self._lock:
             self._associations = {
                 item for item in self._associations if item.is_alive()
@@ -201,25 +183,26 @@ def silence_pynetdicom() -> None:
         logger.propagate = False
 
 
-def _application_entity(options: ReceiveOptions) -> AE:
-    ae = AE(ae_title=options.ae_title)
-    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
-    ae.implementation_version_name = IMPLEMENTATION_VERSION_NAME
-    ae.maximum_pdu_size = options.max_pdu_bytes
-    ae.acse_timeout = options.acse_timeout_seconds
-    ae.dimse_timeout = options.dimse_timeout_seconds
-    ae.network_timeout = options.network_timeout_seconds
-    ae.maximum_associations = (
-        options.max_associations + 1
-    )  # ours decides, see Admission
-    return ae
+def open_listeners(options: ReceiveOptions) -> list[Listener]:
+    """Open the port without TLS and the one with it, as far as they are wanted.
+
+    Raises:
+        ConfigError: an address cannot be listened on; the text has the remedy.
+    """
+    listeners = []
+    if options.plain:
+        listeners.append(Listener(listen(options.host, options.port)))
+    if options.tls is not None:
+        listener = listen(options.host, options.tls_port, setting="tls.port")
+        listeners.append(Listener(listener, options.tls))
+    return listeners
 
 
 class PortTaken(ConfigError):
     """Somebody listens there already."""
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, setting: str = "node.port") -> socket.socket:
     """Open the listening socket.
 
     Raises:
@@ -246,15 +229,15 @@ def listen(host: str, port: int) -> socket.socket:
         if error.errno == errno.EADDRINUSE:
             raise PortTaken(
                 f"port {port} on {host} is taken: stop the other program, or set "
-                "another node.port"
+                f"another {setting}"
             ) from None
-        raise ConfigError(_explain(error, host, port)) from None
+        raise ConfigError(_explain(error, host, port, setting)) from None
     return listener
 
 
-def _explain(error: OSError, host: str, port: int) -> str:
+def _explain(error: OSError, host: str, port: int, setting: str) -> str:
     if error.errno == errno.EACCES:
-        return f"port {port} needs privileges: set a node.port of 1024 or more"
+        return f"port {port} needs privileges: set a {setting} of 1024 or more"
     return (
         f"cannot listen on {host} port {port}: check node.host, it has to be an "
         "address of this machine"

@@ -42,20 +42,28 @@ def is_storage_class(abstract_syntax: str) -> bool:
 
 
 def supported_contexts(
-    offered: Iterable[PresentationContext], transfer_syntaxes: frozenset[str]
+    offered: Iterable[PresentationContext],
+    transfer_syntaxes: frozenset[str],
+    *,
+    only: frozenset[str] | None = None,
 ) -> list[PresentationContext]:
     """Return what this node accepts of an offer, best transfer syntax first.
 
     The requestor's order is kept, because what it names first needs no transcoding;
     only Implicit VR gives way to Explicit VR, as it loses the VR of private elements.
     The lists are this association's own: nothing of 170 contexts is ever copied.
+
+    Args:
+        only: the storage classes to accept; every one if None.
     """
     wanted: dict[str, list[str]] = {}
     for context in offered:
         abstract_syntax = str(context.abstract_syntax)
         if abstract_syntax == VERIFICATION:
             accepted = [IMPLICIT_LITTLE, EXPLICIT_LITTLE]
-        elif is_storage_class(abstract_syntax):
+        elif is_storage_class(abstract_syntax) and (
+            only is None or abstract_syntax in only
+        ):
             accepted = [
                 str(item)
                 for item in context.transfer_syntax

@@ -1,25 +1,33 @@
 """Answer one C-STORE-RQ: scan, file, row, and only then a status."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
 from dicom_node.core.clock import Clock
 from dicom_node.core.errors import (
+    CannotUnderstand,
     DatabaseError,
     DoesNotMatch,
-    NodeError,
     OutOfResources,
     ReceiveError,
 )
 from dicom_node.core.ids import TransferSyntaxUID
-from dicom_node.core.types import ReceivedInstance, Recorded
+from dicom_node.core.types import ReceivedInstance
+from dicom_node.part10.head import file_head
+from dicom_node.receive.commit import GroupCommitter
 from dicom_node.receive.contexts import is_storage_class
-from dicom_node.receive.part10 import file_head
-from dicom_node.receive.scan import ScanLimits, ScannedDataset, scan
+from dicom_node.receive.faults import pass_point
+from dicom_node.receive.incoming import Files, Incoming
+from dicom_node.receive.scan import (
+    DatasetView,
+    ScanLimits,
+    ScannedDataset,
+    is_uid,
+    scan,
+)
 
 log = logging.getLogger("dicom_node.receive")
 
@@ -27,51 +35,35 @@ SUCCESS: Final = 0x0000
 PROCESSING_FAILURE: Final = 0x0110
 SOP_CLASS_NOT_SUPPORTED: Final = 0x0122
 
-OnInstance = Callable[[ReceivedInstance], Recorded]
 
+class Counts(Protocol):
+    """Counts what came in; every call is cheap."""
 
-class StoredFile(Protocol):
-    """A file on stable storage."""
+    def instance_stored(self, called_ae: str, size_bytes: int, seconds: float) -> None:
+        """Count an instance that was acknowledged."""
 
-    @property
-    def key(self) -> str:
-        """Its name in the store."""
-
-    @property
-    def created(self) -> bool:
-        """False if the same bytes were there before."""
-
-
-class Files(Protocol):
-    """Where received files go: the `InstanceStore` that takes parts."""
-
-    def write(self, parts: Sequence[bytes]) -> StoredFile:
-        """Keep the parts as one file on stable storage."""
-
-    def delete(self, key: str) -> None:
-        """Remove a file."""
-
-    def require_space(self, size_bytes: int = 0) -> None:
-        """Raise OutOfResources unless so much may be written."""
+    def instance_refused(self, status: int) -> None:
+        """Count an instance that was not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreRequest:
-    """A C-STORE-RQ as it came in.
-
-    Args:
-        refusal: set while the data set was still arriving; its bytes were dropped.
-    """
+class Sender:
+    """Who sends, over one association."""
 
     calling_ae_title: str
     called_ae_title: str
     peer_address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreRequest:
+    """A C-STORE-RQ on its presentation context."""
+
+    sender: Sender
     abstract_syntax: str
     transfer_syntax_uid: str
     affected_sop_class_uid: str
     affected_sop_instance_uid: str
-    dataset: bytes
-    refusal: ReceiveError | None = None
 
 
 class _NotOfThisContext(ReceiveError):
@@ -81,135 +73,163 @@ class _NotOfThisContext(ReceiveError):
 
 
 class StoreHandler:
-    """Receives instances; safe for threads.
-
-    Args:
-        on_instance: records an instance in one transaction. DatabaseError leaves the
-            file for `reconcile`, because the commit may have happened.
-    """
+    """Receives instances; safe for threads."""
 
     def __init__(
-        self, files: Files, on_instance: OnInstance, *, limits: ScanLimits, clock: Clock
+        self,
+        files: Files,
+        committer: GroupCommitter,
+        *,
+        limits: ScanLimits,
+        clock: Clock,
+        counts: Counts,
     ) -> None:
         self._files = files
-        self._on_instance = on_instance
+        self._committer = committer
         self._limits = limits
         self._clock = clock
-        self._locks = tuple(threading.Lock() for _ in range(64))
+        self._counts = counts
 
-    def refusal(self, abstract_syntax: str, affected: str) -> ReceiveError | None:
-        """Say before the data set arrives why it cannot be taken."""
-        try:
-            _check_class(abstract_syntax, affected)
-            self._files.require_space()
-        except ReceiveError as error:
-            return error
-        return None
+    def begin(self, request: StoreRequest) -> Incoming:
+        """Open the way of a data set; one that cannot be taken has its refusal."""
+        refusal = _refusal(request)
+        head = b"" if refusal else _head(request)
+        incoming = Incoming(self._files, head, refusal=refusal)
+        self._committer.expect(1)
+        return incoming
 
-    def handle(self, request: StoreRequest) -> int:
-        """Answer one C-STORE-RQ with a status; never raise.
+    def end(self, incoming: Incoming) -> None:
+        """Close the way of a data set that does not come to its end."""
+        incoming.discard()
+        self._committer.expect(-1)
+
+    def refuse(self, request: StoreRequest, incoming: Incoming) -> int:
+        """Return the status of a data set that was refused on its way."""
+        return self._status_of(
+            request, incoming, incoming.refusal or OutOfResources("refused")
+        )
+
+    def finish(self, request: StoreRequest, incoming: Incoming) -> int:
+        """Answer a C-STORE-RQ whose data set is here with a status; never raise.
 
         Success is sent only once the file is on disk and its row is committed.
 
         Source: PS3.4 B.2.3 (statuses), PS3.7 C.5.21 (Processing Failure).
         """
         started = time.monotonic()
-        extra: dict[str, object] = {
-            "ae": request.calling_ae_title,
-            "sop_class": request.abstract_syntax,
-            "transfer_syntax": request.transfer_syntax_uid,
-            "size_bytes": len(request.dataset),
-        }
         try:
-            recorded = self._receive(request)
-        except ReceiveError as error:
-            extra |= {"reason": str(error), "status": f"0x{error.status:04X}"}
-            log.warning("instance refused", extra=extra)
-            return error.status
-        except DatabaseError as error:
-            extra |= {"reason": type(error).__name__, "status": "0xA700"}
-            log.error("instance not recorded", extra=extra)
-            return OutOfResources.status
+            try:
+                instance = self._examine(request, incoming)
+            finally:
+                self._committer.expect(-1)
+            recorded = self._committer.commit(incoming.part, instance)
         except Exception as error:  # noqa: BLE001 - process edge: a status, never a text
-            extra |= {"reason": type(error).__name__, "status": "0x0110"}
-            log.error("instance failed", extra=extra)
-            return PROCESSING_FAILURE
-        extra |= {
-            "instance": recorded.instance_id,
-            "receipt": str(recorded.receipt),
-            "seconds": round(time.monotonic() - started, 4),
-        }
-        log.info("instance stored", extra=extra)
+            incoming.discard()
+            return self._status_of(request, incoming, error)
+        seconds = time.monotonic() - started
+        self._counts.instance_stored(
+            request.sender.called_ae_title, incoming.size_bytes, seconds
+        )
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug(
+                "instance stored",
+                extra=_extra(request, incoming)
+                | {
+                    "instance": recorded.instance_id,
+                    "receipt": str(recorded.receipt),
+                    "seconds": round(seconds, 4),
+                },
+            )
         return SUCCESS
 
-    def _receive(self, request: StoreRequest) -> Recorded:
-        if request.refusal is not None:
-            raise request.refusal
-        _check_class(request.abstract_syntax, request.affected_sop_class_uid)
-        scanned = scan(request.dataset, request.transfer_syntax_uid, self._limits)
-        _check_identity(request, scanned)
-        # The same bytes at the same time on two associations have one file: whoever
-        # fails must not remove it between the other's file and row.
-        with self._locks[int(scanned.dataset_sha256[:2], 16) % len(self._locks)]:
-            return self._keep(request, scanned)
-
-    def _keep(self, request: StoreRequest, scanned: ScannedDataset) -> Recorded:
-        """File first, then the row; what is not acknowledged does not stay."""
-        head = file_head(
-            scanned.sop_class_uid,
-            scanned.sop_instance_uid,
-            transfer_syntax_uid=request.transfer_syntax_uid,
-            source_ae_title=request.calling_ae_title,
+    def _examine(self, request: StoreRequest, incoming: Incoming) -> ReceivedInstance:
+        incoming.flush()
+        pass_point("after-write")
+        if incoming.refusal is not None:
+            raise incoming.refusal
+        scanned = scan(
+            DatasetView(
+                head=incoming.head,
+                size_bytes=incoming.size_bytes,
+                whole=incoming.mapped,
+            ),
+            request.transfer_syntax_uid,
+            self._limits,
         )
-        file = self._files.write((head, request.dataset))
-        try:
-            recorded = self._on_instance(
-                self._instance(request, scanned, file_key=file.key)
-            )
-        except ReceiveError:  # refused, so nothing was committed
-            self._discard(file)
-            raise
-        if recorded.file_key not in ("", file.key):
-            self._discard(file)  # these bytes are kept under another key
-        return recorded
-
-    def _discard(self, file: StoredFile) -> None:
-        if not file.created:
-            return
-        try:
-            self._files.delete(file.key)
-        except (NodeError, OSError) as error:
-            # It has no row, so `reconcile` deals with it at the next start.
-            log.warning("file not removed", extra={"reason": type(error).__name__})
-
-    def _instance(
-        self, request: StoreRequest, scanned: ScannedDataset, *, file_key: str
-    ) -> ReceivedInstance:
+        _check_identity(request, scanned)
         return ReceivedInstance(
             sop_class_uid=scanned.sop_class_uid,
             sop_instance_uid=scanned.sop_instance_uid,
             study_instance_uid=scanned.study_instance_uid,
             series_instance_uid=scanned.series_instance_uid,
             transfer_syntax_uid=TransferSyntaxUID(request.transfer_syntax_uid),
-            calling_ae_title=request.calling_ae_title,
-            called_ae_title=request.called_ae_title,
-            peer_address=request.peer_address,
+            calling_ae_title=request.sender.calling_ae_title,
+            called_ae_title=request.sender.called_ae_title,
+            peer_address=request.sender.peer_address,
             received_at=self._clock.now(),
-            file_key=file_key,
-            size_bytes=len(request.dataset),
-            dataset_sha256=scanned.dataset_sha256,
-            pixel_sha256=scanned.pixel_sha256,
+            file_key=incoming.new_key(),
+            size_bytes=incoming.size_bytes,
+            dataset_digest=incoming.digest,
             header=scanned.header,
         )
 
+    def _status_of(
+        self, request: StoreRequest, incoming: Incoming, error: Exception
+    ) -> int:
+        """Log why there is no success, and return the status that says so."""
+        tell: Callable[..., None] = log.error
+        if isinstance(error, ReceiveError):
+            status, reason, text, tell = (
+                error.status,
+                str(error),
+                "instance refused",
+                log.warning,
+            )
+        elif isinstance(error, DatabaseError):
+            status, reason = OutOfResources.status, str(error)
+            text = "instance not recorded"
+        else:
+            status, reason = PROCESSING_FAILURE, type(error).__name__
+            text = "instance failed"
+        tell(
+            text,
+            extra=_extra(request, incoming)
+            | {"reason": reason, "status": f"0x{status:04X}"},
+        )
+        self._counts.instance_refused(status)
+        return status
 
-def _check_class(abstract_syntax: str, affected: str) -> None:
-    if abstract_syntax != affected or not is_storage_class(abstract_syntax):
-        raise _NotOfThisContext("SOP class is not that of the presentation context")
+
+def _extra(request: StoreRequest, incoming: Incoming) -> dict[str, object]:
+    return {
+        "ae": request.sender.calling_ae_title,
+        "sop_class": request.abstract_syntax,
+        "transfer_syntax": request.transfer_syntax_uid,
+        "size_bytes": incoming.size_bytes,
+    }
+
+
+def _head(request: StoreRequest) -> bytes:
+    return file_head(
+        request.affected_sop_class_uid,
+        request.affected_sop_instance_uid,
+        transfer_syntax_uid=request.transfer_syntax_uid,
+        source_ae_title=request.sender.calling_ae_title,
+    )
+
+
+def _refusal(request: StoreRequest) -> ReceiveError | None:
+    """Say before the data set arrives why it cannot be taken."""
+    affected = request.affected_sop_class_uid
+    if request.abstract_syntax != affected or not is_storage_class(affected):
+        return _NotOfThisContext("SOP class is not that of the presentation context")
+    if not is_uid(request.affected_sop_instance_uid):
+        return CannotUnderstand("Affected SOP Instance UID is not a UID")
+    return None
 
 
 def _check_identity(request: StoreRequest, scanned: ScannedDataset) -> None:
-    if request.affected_sop_class_uid != scanned.sop_class_uid:
+    if scanned.sop_class_uid != request.affected_sop_class_uid:
         raise DoesNotMatch("Affected SOP Class UID differs from the data set")
-    if request.affected_sop_instance_uid != scanned.sop_instance_uid:
+    if scanned.sop_instance_uid != request.affected_sop_instance_uid:
         raise DoesNotMatch("Affected SOP Instance UID differs from the data set")

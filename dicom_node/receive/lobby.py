@@ -105,6 +105,11 @@ class Lobby:
         """How many connections have not asked for an association yet."""
         return len(self._visitors)
 
+    @property
+    def alive(self) -> bool:
+        """Whether connections are looked after."""
+        return self._thread.is_alive()
+
     def start(self) -> None:
         """Begin to accept connections."""
         for descriptor, listener in self._listeners.items():

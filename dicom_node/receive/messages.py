@@ -1,192 +1,213 @@
-"""Collect the fragments of DIMSE messages under limits (PS3.8 E.2)."""
+"""Turn the fragments of an association into requests, and answer them (PS3.8 E.2)."""
 
-import queue
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from io import BytesIO
-from typing import Any, Final
 
-from pynetdicom.association import Association
-from pynetdicom.dimse import DIMSEServiceProvider
-from pynetdicom.dimse_messages import C_STORE_RQ, DIMSEMessage
-from pynetdicom.pdu_primitives import P_DATA
-
-from dicom_node.core.errors import CannotUnderstand, OutOfResources, ReceiveError
-from dicom_node.receive.transport import RingingQueue
-
-_COMMAND: Final = 0x01
-_LAST: Final = 0x02
-_MAX_COMMAND_BYTES: Final = 64 * 1024
-# A message may take the DIMSE timeout and, on top, its size at 64 kbit/s.
-_SLOWEST_BYTES_PER_SECOND: Final = 8 * 1024
-
-Refusal = Callable[[str, str], ReceiveError | None]
-
-
-class Budget:
-    """Bounds what all associations together hold in memory; safe for threads."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self._limit = limit_bytes
-        self._taken = 0
-        self._lock = threading.Lock()
-
-    def take(self, size: int, *, held: int) -> bool:
-        """Reserve bytes for a data set that holds `held` of them already.
-
-        One alone may have more than the limit, else it could never come in.
-        """
-        with self._lock:
-            if self._taken + size > self._limit and self._taken > held:
-                return False
-            self._taken += size
-            return True
-
-    def give(self, size: int) -> None:
-        """Give bytes back."""
-        with self._lock:
-            self._taken -= size
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A whole DIMSE message; with a refusal its data set was dropped.
-
-    Args:
-        held: bytes of the budget, given back when the message is answered.
-    """
-
-    primitive: Any
-    refusal: ReceiveError | None
-    held: int
+from dicom_node.core.errors import CannotUnderstand, OutOfResources
+from dicom_node.receive.command import (
+    C_ECHO_RQ,
+    C_STORE_RQ,
+    MAX_COMMAND_BYTES,
+    Command,
+    pdus,
+    read_command,
+    read_uid,
+    response,
+)
+from dicom_node.receive.contexts import VERIFICATION
+from dicom_node.receive.faults import pass_point
+from dicom_node.receive.handlers import (
+    SOP_CLASS_NOT_SUPPORTED,
+    SUCCESS,
+    Sender,
+    StoreHandler,
+    StoreRequest,
+)
+from dicom_node.receive.incoming import Incoming
+from dicom_node.receive.negotiate import ABORT_BY_NODE, Context
+from dicom_node.receive.stream import Broken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageLimits:
-    """What one data set may take.
+    """What a sender may take.
 
     Args:
-        max_bytes: beyond it the association is aborted: its end may never come.
-        refusal: says from (abstract syntax, Affected SOP Class UID) whether the data
-            set is not worth keeping.
+        max_bytes: of a data set.
+        idle_seconds: between two messages.
+        message_seconds: what a message may take, whatever its size.
+        min_bytes_per_second: what it may take on top of that, by its size so far.
     """
 
     max_bytes: int
-    budget: Budget
-    refusal: Refusal
+    idle_seconds: float
+    message_seconds: float
+    min_bytes_per_second: int
 
 
-class BoundedDIMSE(DIMSEServiceProvider):
-    """Collects messages; a fault in one ends its association and nothing else."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Channel:
+    """The association that messages come over.
+
+    Args:
+        max_pdu_bytes: what the peer takes.
+    """
+
+    send: Callable[[bytes], None]
+    contexts: Mapping[int, Context]
+    max_pdu_bytes: int
+    sender: Sender
+
+
+class Messages:
+    """Takes fragments from the reader; answers on the channel."""
 
     def __init__(
-        self, association: Association, ring: Callable[[], None], limits: MessageLimits
+        self, channel: Channel, store: StoreHandler, limits: MessageLimits
     ) -> None:
-        super().__init__(association)
-        # Not `msg_queue`: that one holds bare primitives.
-        self.messages: RingingQueue[tuple[int, Message]] = RingingQueue(ring)
+        self._channel = channel
+        self._store = store
         self._limits = limits
-        self._size = 0
-        self._held = 0
-        self._refusal: ReceiveError | None = None
-        self._started: float | None = None
+        self._encoded = bytearray()
+        self._context_id = 0
+        self._command: Command | None = None
+        self._request: StoreRequest | None = None
+        self._incoming: Incoming | None = None
+        self._answered = False
+        self._since = time.monotonic()
+        self._taken = 0
+        self.stored = 0
+        self.refused = 0
+        self.size_bytes = 0
 
     @property
     def idle(self) -> bool:
-        """Whether no message is coming in or waits."""
-        return self._started is None and self.messages.empty()
+        """Whether nothing of a message is here."""
+        return self._command is None and not self._encoded
 
-    def overdue(self) -> bool:
-        """Say whether a message has been coming in for longer than its size excuses."""
-        started, timeout = self._started, self.dimse_timeout
-        if started is None or timeout is None:
-            return False
-        allowed = timeout + self._size / _SLOWEST_BYTES_PER_SECOND
-        return bool(time.monotonic() - started > allowed)
+    def command(self, context_id: int, fragment: memoryview, *, last: bool) -> None:
+        """Take a fragment of a command set."""
+        if self._command is not None:
+            raise Broken("a command before the data set of the last one")
+        if not self._encoded:
+            self._context_id = context_id
+            self._since, self._taken = time.monotonic(), 0
+        elif context_id != self._context_id:
+            raise Broken("a command set on two presentation contexts")
+        if len(self._encoded) + len(fragment) > MAX_COMMAND_BYTES:
+            raise Broken("a command set is longer than the limit")
+        self._encoded += fragment
+        if last:
+            self._begin()
 
-    def receive_primitive(self, primitive: P_DATA) -> None:
-        """Take the fragments of one P-DATA-TF PDU.
+    def data(self, context_id: int, fragment: memoryview, *, last: bool) -> None:
+        """Take a fragment of a data set; good until `flush`."""
+        incoming = self._incoming
+        if incoming is None or context_id != self._context_id:
+            raise Broken("a data set without its command")
+        self._taken += len(fragment)
+        incoming.add(fragment)
+        if incoming.size_bytes > self._limits.max_bytes:
+            incoming.refuse(OutOfResources("a data set is longer than the limit"))
+            self._refuse_early(incoming)
+            raise Broken("a data set is longer than the limit", ABORT_BY_NODE)
+        if last:
+            self._finish(incoming)
 
-        Whatever a fragment breaks is raised and becomes an A-ABORT in the state
-        machine's guard.
-        """
-        for context_id, fragment in primitive.presentation_data_value_list:
-            self._take(context_id, fragment)
+    def flush(self) -> None:
+        """Let go of every fragment."""
+        incoming = self._incoming
+        if incoming is not None:
+            incoming.flush()
+            if incoming.refusal is not None:
+                self._refuse_early(incoming)
 
-    def release(self) -> None:
-        """Give back what an unfinished message and the waiting ones hold."""
-        self._limits.budget.give(self._held)
-        self._held = 0
-        while (waiting := self.next_message()) is not None:
-            self._limits.budget.give(waiting[1].held)
+    def check_time(self, now: float) -> None:
+        """Raise Broken if the peer says nothing, or a message takes too long."""
+        limits, spent = self._limits, now - self._since
+        if self.idle:
+            if spent > limits.idle_seconds:
+                raise Broken("nothing came for network_timeout_seconds", ABORT_BY_NODE)
+            return
+        allowed = limits.message_seconds + self._taken / limits.min_bytes_per_second
+        if spent > allowed:
+            raise Broken("the sender is slower than the limit", ABORT_BY_NODE)
 
-    def next_message(self) -> tuple[int, Message] | None:
-        """Take the next whole message and its context id, None if none waits."""
+    def close(self) -> None:
+        """Forget an unfinished message."""
+        incoming, self._incoming = self._incoming, None
+        if incoming is not None:
+            self._store.end(incoming)
+
+    def _begin(self) -> None:
+        """Look at a whole command set."""
+        context = self._channel.contexts.get(self._context_id)
         try:
-            return self.messages.get_nowait()
-        except queue.Empty:
-            return None
-
-    def answered(self, message: Message) -> None:
-        """Give back what an answered message held."""
-        self._limits.budget.give(message.held)
-
-    def _take(self, context_id: int, fragment: bytes) -> None:
-        if not fragment:
-            raise CannotUnderstand("a presentation data value is empty")
-        if self.message is None:
-            self.message = DIMSEMessage()
-            self._started = time.monotonic()
-        if fragment[0] & _COMMAND:
-            if self.message.encoded_command_set.tell() > _MAX_COMMAND_BYTES:
-                raise CannotUnderstand("a command set is longer than the limit")
+            command = self._command = read_command(self._encoded)
+        except CannotUnderstand as error:
+            raise Broken(str(error)) from None
+        finally:
+            self._encoded.clear()
+        if context is None:
+            raise Broken("a message on a presentation context that is not accepted")
+        if command.field == C_STORE_RQ:
+            self._begin_store(command, context)
+        elif command.field == C_ECHO_RQ and not command.has_data_set:
+            known = context.abstract_syntax == VERIFICATION
+            self._respond(SUCCESS if known else SOP_CLASS_NOT_SUPPORTED)
         else:
-            fragment = self._admit(context_id, fragment)
-        single = P_DATA()
-        # Lists, not the tuples of the annotation: the setter checks for them.
-        single.presentation_data_value_list = [[context_id, fragment]]  # type: ignore[list-item]
-        if self.message.decode_msg(single, self.assoc):
-            self._finish()
-        elif fragment[0] & (_COMMAND | _LAST) == _COMMAND | _LAST:
-            self._refusal = self._early_refusal(context_id)
+            raise Broken("a request that this node does not serve", ABORT_BY_NODE)
 
-    def _early_refusal(self, context_id: int) -> ReceiveError | None:
-        """Ask, once the command is there, whether the data set is worth keeping."""
-        context = self.assoc._accepted_cx.get(context_id)
-        if context is None or not isinstance(self.message, C_STORE_RQ):
-            raise CannotUnderstand("a data set that nobody asked for")
-        affected = str(self.message.command_set.get("AffectedSOPClassUID", ""))
-        return self._limits.refusal(str(context.abstract_syntax), affected)
+    def _begin_store(self, command: Command, context: Context) -> None:
+        self._request = StoreRequest(
+            sender=self._channel.sender,
+            abstract_syntax=context.abstract_syntax,
+            transfer_syntax_uid=context.transfer_syntax_uid,
+            affected_sop_class_uid=read_uid(command.sop_class_uid),
+            affected_sop_instance_uid=read_uid(command.sop_instance_uid),
+        )
+        incoming = self._incoming = self._store.begin(self._request)
+        self._answered = False
+        if not command.has_data_set:
+            incoming.refuse(CannotUnderstand("there is no data set"))
+            self._refuse_early(incoming)
+            self._close_message(incoming)
 
-    def _admit(self, context_id: int, fragment: bytes) -> bytes:
-        """Count a fragment of a data set; return it, or its header byte alone."""
-        message = self.message
-        if message is None or message.context_id != context_id:
-            raise CannotUnderstand("a data set without its command")
-        size = len(fragment) - 1
-        self._size += size
-        if self._size > self._limits.max_bytes:
-            raise CannotUnderstand("a data set is longer than the limit")
-        if self._refusal is None and not self._reserve(size):
-            self._refusal = OutOfResources("the receive buffers are full")
-            message.data_set = BytesIO()
-            self._limits.budget.give(self._held)
-            self._held = 0
-        return fragment if self._refusal is None else fragment[:1]
+    def _refuse_early(self, incoming: Incoming) -> None:
+        """Answer a data set that cannot be taken before it is read to its end."""
+        if self._answered or self._request is None:
+            return
+        self._answered = True
+        self.refused += 1
+        self._respond(self._store.refuse(self._request, incoming), done=False)
 
-    def _reserve(self, size: int) -> bool:
-        taken = self._limits.budget.take(size, held=self._held)
-        self._held += size if taken else 0
-        return taken
+    def _finish(self, incoming: Incoming) -> None:
+        pass_point("after-recv")
+        self.size_bytes += incoming.size_bytes
+        if self._answered or self._request is None:
+            self._close_message(incoming)
+            return
+        self._incoming = None  # `finish` ends its way
+        status = self._store.finish(self._request, incoming)
+        self.stored += status == SUCCESS
+        self.refused += status != SUCCESS
+        pass_point("before-response")
+        self._respond(status)
 
-    def _finish(self) -> None:
-        message = self.message
-        if message is None or message.context_id is None:
-            raise CannotUnderstand("a message without a presentation context")
-        primitive = message.message_to_primitive()
-        item = Message(primitive, self._refusal, self._held)
-        self.message, self._refusal, self._started = None, None, None
-        self._size = self._held = 0
-        self.messages.put((message.context_id, item))
+    def _close_message(self, incoming: Incoming) -> None:
+        self._store.end(incoming)
+        self._incoming = self._command = self._request = None
+        self._since = time.monotonic()
+
+    def _respond(self, status: int, *, done: bool = True) -> None:
+        command = self._command
+        if command is None:
+            return
+        encoded = response(command, status)
+        if done:
+            self._command = self._request = None
+        self._channel.send(
+            pdus(self._context_id, encoded, max_pdu_bytes=self._channel.max_pdu_bytes)
+        )
+        self._since = time.monotonic()

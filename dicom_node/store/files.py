@@ -16,8 +16,8 @@ from dicom_node.core.errors import OutOfResources, StoreError
 PART_SUFFIX = ".part"
 FILE_SUFFIX = ".dcm"
 KEY = re.compile(r"[0-9a-f]{64}")
-_FOLDER_MODE = 0o700
-_FILE_MODE = 0o600
+FOLDER_MODE = 0o700
+FILE_MODE = 0o600
 # One write call takes at most 2^31 - 4096 bytes on Linux.
 _WRITE_BYTES = 1 << 30
 
@@ -67,12 +67,12 @@ class FileStore:
         try:
             if _is_whole(path, size):
                 # Whoever renamed it may have died before syncing the folder.
-                _sync_folder(path.parent)
+                sync_folder(path.parent)
                 return StoredFile(key, created=False)
             self.require_space(size)
             self._write_file(path, parts)
         except OSError as error:
-            raise _out_of_resources(error) from None
+            raise out_of_resources(error) from None
         return StoredFile(key, created=True)
 
     def path(self, key: str) -> Path:
@@ -83,7 +83,15 @@ class FileStore:
         """
         if not KEY.fullmatch(key):
             raise StoreError("a file key is 64 hexadecimal digits")
-        return self.folder / key[:2] / key[2:4] / f"{key}{FILE_SUFFIX}"
+        return self.folder / key[:2] / f"{key}{FILE_SUFFIX}"
+
+    def intact(self, key: str) -> bool:
+        """Say whether the file under this key holds what was put there."""
+        try:
+            with self.path(key).open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest() == key
+        except OSError:
+            return False
 
     def delete(self, key: str) -> None:
         """Remove the file; nothing happens if it is gone."""
@@ -96,10 +104,15 @@ class FileStore:
     def free_bytes(self) -> int:
         """Return what an unprivileged process may still write."""
         folder = self.folder
-        while not folder.exists() and folder != folder.parent:
-            folder = folder.parent
-        status = os.statvfs(folder)
-        return status.f_bavail * status.f_frsize
+        while True:
+            try:
+                status = os.statvfs(folder)
+            except FileNotFoundError:
+                if folder == folder.parent:
+                    raise
+                folder = folder.parent
+                continue
+            return status.f_bavail * status.f_frsize
 
     def require_space(self, size_bytes: int = 0) -> None:
         """Check that a file of this size leaves the limit free.
@@ -110,7 +123,7 @@ class FileStore:
         try:
             free = self.free_bytes()
         except OSError as error:
-            raise _out_of_resources(error) from None
+            raise out_of_resources(error) from None
         if free - size_bytes < self._min_free_bytes:
             raise OutOfResources("free disk space is below receive.min_free_bytes")
 
@@ -124,20 +137,20 @@ class FileStore:
             with contextlib.suppress(OSError):
                 part_path.unlink(missing_ok=True)
             raise
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
     def _make_folder(self, folder: Path) -> None:
         """Make a folder and its parents, each synced into the one above."""
         if folder.is_dir():
             return
         self._make_folder(folder.parent)
-        folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-        _sync_folder(folder.parent)
+        folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        sync_folder(folder.parent)
 
 
 def _write_synced(path: Path, parts: Sequence[bytes]) -> None:
     descriptor = os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE
+        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE
     )
     try:
         # Tells `reconcile` that this part file is not what a crash left.
@@ -161,7 +174,7 @@ def _write_all(descriptor: int, content: bytes) -> None:
         view = view[written:]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -176,7 +189,7 @@ def _is_whole(path: Path, size: int) -> bool:
         return False
 
 
-def _out_of_resources(error: OSError) -> OutOfResources:
+def out_of_resources(error: OSError) -> OutOfResources:
     return OutOfResources(f"the disk did not take the file: {_name(error)}")
 
 

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from dicom_node.core.errors import CannotUnderstand, DoesNotMatch, ReceiveError
 from dicom_node.store.files import FILE_SUFFIX, KEY, PART_SUFFIX, FileStore
+from dicom_node.store.instances import PARTS
 
 log = logging.getLogger("dicom_node.store")
 
 QUARANTINE = "quarantine"
-Adopt = Callable[[str, Path], None]
+Adopt = Callable[[str, Path], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +26,14 @@ class ReconcileReport:
         parts_removed: uploads that a crash cut; none was acknowledged.
         adopted: files without a row that have one now.
         quarantined: files without a row that could not get one.
+        repeats: files without a row whose bytes are kept in another one.
         missing: keys of rows whose file is gone.
     """
 
     parts_removed: int = 0
     adopted: int = 0
     quarantined: int = 0
+    repeats: int = 0
     missing: tuple[str, ...] = ()
 
 
@@ -44,13 +47,14 @@ def reconcile(
     whose row is on its way makes a repeat.
 
     Args:
-        adopt: records the file with this key. CannotUnderstand and DoesNotMatch put
+        adopt: records the file with this key; False if its bytes are kept under
+            another one, so that it can go. CannotUnderstand and DoesNotMatch put
             the file into the quarantine folder; anything else ends the run and
             leaves the file for the next one.
     """
     known = set(known_keys)
     found: set[str] = set()
-    parts = adopted = quarantined = 0
+    parts = adopted = quarantined = repeats = 0
     for path in _files(store.folder):
         if path.suffix == PART_SUFFIX:
             parts += _remove_dead(path)
@@ -61,8 +65,11 @@ def reconcile(
         if key in known or key not in found:
             continue
         try:
-            adopt(key, path)
-            adopted += 1
+            if adopt(key, path):
+                adopted += 1
+            else:
+                path.unlink(missing_ok=True)
+                repeats += 1
         except (CannotUnderstand, DoesNotMatch) as error:
             _quarantine(store.folder, path, error)
             quarantined += 1
@@ -70,6 +77,7 @@ def reconcile(
         parts_removed=parts,
         adopted=adopted,
         quarantined=quarantined,
+        repeats=repeats,
         missing=tuple(sorted(known - found)),
     )
     _tell(report)
@@ -77,16 +85,13 @@ def reconcile(
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files two folders deep; the quarantine is left alone."""
-    for first in _folders(folder):
-        for second in _folders(first):
-            with os.scandir(second) as entries:
-                names = [
-                    entry.path
-                    for entry in entries
-                    if entry.is_file(follow_symlinks=False)
-                ]
-            yield from map(Path, names)
+    """Yield the files of the folders of keys and of parts; no other is touched."""
+    for inner in _folders(folder):
+        with os.scandir(inner) as entries:
+            names = [
+                entry.path for entry in entries if entry.is_file(follow_symlinks=False)
+            ]
+        yield from map(Path, names)
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -96,7 +101,8 @@ def _folders(folder: Path) -> list[Path]:
         return [
             Path(entry.path)
             for entry in entries
-            if len(entry.name) == 2 and entry.is_dir(follow_symlinks=False)
+            if (len(entry.name) == 2 or entry.name == PARTS)
+            and entry.is_dir(follow_symlinks=False)
         ]
 
 
@@ -130,6 +136,7 @@ def _tell(report: ReconcileReport) -> None:
             "parts_removed": report.parts_removed,
             "adopted": report.adopted,
             "quarantined": report.quarantined,
+            "repeats": report.repeats,
             "missing": len(report.missing),
         },
     )

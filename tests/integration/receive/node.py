@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -11,11 +11,14 @@ from pathlib import Path
 from pydicom.filereader import read_file_meta_info
 
 from dicom_node.core.clock import SystemClock
+from dicom_node.core.errors import ReceiveError
 from dicom_node.core.ids import InstanceId, StudyId
 from dicom_node.core.states import Receipt
 from dicom_node.core.types import AssociationRecord, ReceivedInstance, Recorded
-from dicom_node.receive.acceptor import Acceptor, ReceiveOptions
-from dicom_node.store.files import FileStore
+from dicom_node.receive.acceptor import Acceptor, ReceiveParts
+from dicom_node.receive.options import ReceiveOptions
+from dicom_node.receive.slots import Slots
+from dicom_node.store.instances import InstanceFiles
 
 
 @dataclass
@@ -27,10 +30,22 @@ class Node:
     received: list[ReceivedInstance] = field(default_factory=list)
     associations: list[AssociationRecord] = field(default_factory=list)
     fault: Callable[[ReceivedInstance], None] | None = None
+    statuses: list[int] = field(default_factory=list)
+    groups: list[int] = field(default_factory=list)
+    ends: list[str] = field(default_factory=list)
+    open: int = 0
 
-    def on_instance(self, received: ReceivedInstance) -> Recorded:
-        if self.fault is not None:
-            self.fault(received)
+    def record(
+        self, received: Sequence[ReceivedInstance]
+    ) -> tuple[Recorded | ReceiveError, ...]:
+        return tuple(self._record(item) for item in received)
+
+    def _record(self, received: ReceivedInstance) -> Recorded | ReceiveError:
+        try:
+            if self.fault is not None:
+                self.fault(received)
+        except ReceiveError as error:
+            return error
         self.received.append(received)
         return Recorded(
             receipt=Receipt.NEW,
@@ -40,22 +55,50 @@ class Node:
             file_key=received.file_key,
         )
 
+    def recorded_keys(self, keys: Sequence[str]) -> frozenset[str]:
+        return frozenset(keys) & {item.file_key for item in self.received}
+
+    def instance_stored(self, called_ae: str, size_bytes: int, seconds: float) -> None:
+        self.statuses.append(0)
+
+    def instance_refused(self, status: int) -> None:
+        self.statuses.append(status)
+
+    def committed(self, instances: int, seconds: float) -> None:
+        self.groups.append(instances)
+
+    def association_opened(self) -> None:
+        self.open += 1
+
+    def association_ended(self, outcome: str) -> None:
+        self.ends.append(outcome)
+
     def files(self) -> list[Path]:
         return [path for path in self.folder.rglob("*") if path.is_file()]
 
+    def parts(self, *, min_free_bytes: int = 0) -> ReceiveParts:
+        """Return what an acceptor on this node's folder works with."""
+        return ReceiveParts(
+            files=InstanceFiles(self.folder, min_free_bytes=min_free_bytes),
+            record=self.record,
+            recorded_keys=self.recorded_keys,
+            on_association=self.associations.append,
+            metrics=self,
+            clock=SystemClock(),
+            slots=Slots(64, 32),
+        )
+
 
 @contextmanager
-def running_node(folder: Path, **options: object) -> Iterator[Node]:
+def running_node(
+    folder: Path, *, min_free_bytes: int = 0, **options: object
+) -> Iterator[Node]:
     """Start an acceptor on a free port; every association is over afterwards."""
     node = Node(folder)
     settings = replace(ReceiveOptions(), **options)  # type: ignore[arg-type]
-    acceptor = Acceptor(
-        settings,
-        on_instance=node.on_instance,
-        store=FileStore(folder),
-        on_association=node.associations.append,
-        clock=SystemClock(),
-    )
+    parts = node.parts(min_free_bytes=min_free_bytes)
+    slots = Slots(settings.max_associations, settings.max_associations_per_peer)
+    acceptor = Acceptor(settings, replace(parts, slots=slots))
     _, node.port = acceptor.start()
     try:
         yield node

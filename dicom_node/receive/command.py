@@ -1,0 +1,130 @@
+"""The command sets of C-STORE and C-ECHO, read and written without a data set object.
+
+Command sets are Implicit VR Little Endian with elements of group 0000 (PS3.7 6.3.1).
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from dicom_node.core.errors import CannotUnderstand
+
+C_STORE_RQ: Final = 0x0001
+C_ECHO_RQ: Final = 0x0030
+_RESPONSE: Final = 0x8000
+_NO_DATA_SET: Final = 0x0101
+
+MAX_COMMAND_BYTES: Final = 64 * 1024
+_COMMAND_LAST: Final = 0x03
+_P_DATA_TF: Final = 0x04
+_PDV_OVERHEAD: Final = 6  # its length (4), context id and control header
+_PDU_HEADER: Final = struct.Struct(">BBI")
+_PDV_HEADER: Final = struct.Struct(">IBB")
+_ELEMENT: Final = struct.Struct("<HHI")
+_US: Final = struct.Struct("<HHIH")
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A DIMSE request.
+
+    Args:
+        sop_class_uid: Affected SOP Class UID as sent, with its padding.
+        sop_instance_uid: Affected SOP Instance UID as sent, with its padding.
+    """
+
+    field: int
+    message_id: int
+    has_data_set: bool
+    sop_class_uid: bytes
+    sop_instance_uid: bytes
+
+
+def read_command(encoded: bytes | bytearray) -> Command:
+    """Read a command set.
+
+    Raises:
+        CannotUnderstand: it is not one of group 0000 with the elements that every
+            request has.
+    """
+    values: dict[int, bytes] = {}
+    position, end = 0, len(encoded)
+    while position + 8 <= end:
+        group, element, length = _ELEMENT.unpack_from(encoded, position)
+        position += 8
+        if group or position + length > end:
+            raise CannotUnderstand("a command set is malformed")
+        values[element] = bytes(encoded[position : position + length])
+        position += length
+    if position != end:
+        raise CannotUnderstand("a command set is cut off")
+    return Command(
+        field=_short(values, 0x0100),
+        message_id=_short(values, 0x0110),
+        has_data_set=_short(values, 0x0800) != _NO_DATA_SET,
+        sop_class_uid=values.get(0x0002, b""),
+        sop_instance_uid=values.get(0x1000, b""),
+    )
+
+
+def _short(values: dict[int, bytes], element: int) -> int:
+    value = values.get(element, b"")
+    if len(value) != 2:
+        raise CannotUnderstand("a command set lacks an element of every request")
+    return int.from_bytes(value, "little")
+
+
+def read_uid(value: bytes) -> str:
+    """Return a UID without its padding; what is no UID stays what it is."""
+    return value.rstrip(b"\0 ").decode("ascii", "replace")
+
+
+def response(command: Command, status: int) -> bytes:
+    """Encode the response to a request, elements in order.
+
+    Source: PS3.7 9.3.1.2 (C-STORE-RSP), 9.3.5.2 (C-ECHO-RSP).
+    """
+    body = b"".join(
+        (
+            _text(0x0002, command.sop_class_uid),
+            _US.pack(0, 0x0100, 2, command.field | _RESPONSE),
+            _US.pack(0, 0x0120, 2, command.message_id),
+            _US.pack(0, 0x0800, 2, _NO_DATA_SET),
+            _US.pack(0, 0x0900, 2, status),
+            _text(0x1000, command.sop_instance_uid),
+        )
+    )
+    return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
+
+
+def _text(element: int, value: bytes) -> bytes:
+    if not value:
+        return b""
+    if len(value) % 2:
+        value += b"\0"
+    return _ELEMENT.pack(0, element, len(value)) + value
+
+
+def pdus(context_id: int, command_set: bytes, *, max_pdu_bytes: int) -> bytes:
+    """Put a command set into P-DATA-TF PDUs that the peer can take.
+
+    Args:
+        max_pdu_bytes: of the value of a PDU, as the peer announced; 0 is unlimited.
+
+    Source: PS3.8 9.3.5, D.1.
+    """
+    room = len(command_set)
+    if max_pdu_bytes:
+        room = max(1, min(room, max_pdu_bytes - _PDV_OVERHEAD))
+    parts = []
+    for start in range(0, len(command_set), room):
+        fragment = command_set[start : start + room]
+        last = start + room >= len(command_set)
+        control = _COMMAND_LAST if last else _COMMAND_LAST & 1
+        size = len(fragment)
+        parts += [
+            _PDU_HEADER.pack(_P_DATA_TF, 0, size + _PDV_OVERHEAD),
+            _PDV_HEADER.pack(size + 2, context_id, control),
+            fragment,
+        ]
+    return b"".join(parts)

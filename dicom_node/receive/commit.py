@@ -1,0 +1,257 @@
+"""Group commit: one round of syncs and one transaction for all that wait.
+
+There is no committing thread. Whoever comes first leads: it commits what waits, its
+own instance included, and hands the lead to the first that came meanwhile. Alone, an
+association pays for no hand-over between threads.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, Protocol
+
+from dicom_node.core.errors import (
+    DatabaseError,
+    NodeError,
+    OutOfResources,
+    ReceiveError,
+)
+from dicom_node.core.types import ReceivedInstance, Recorded
+from dicom_node.receive.faults import pass_point
+
+log = logging.getLogger("dicom_node.receive")
+
+MAX_GROUP: Final = 64
+
+Outcome = Recorded | NodeError
+Record = Callable[[Sequence[ReceivedInstance]], Sequence[Recorded | ReceiveError]]
+
+
+class Part(Protocol):
+    """A file that is being received."""
+
+    def start_sync(self) -> None:
+        """Begin to write back."""
+
+    def sync(self) -> None:
+        """Put the bytes on stable storage."""
+
+    def publish(self, key: str) -> None:
+        """Give the file its name."""
+
+    def discard(self) -> None:
+        """Remove what is there; nothing happens after `publish`."""
+
+
+class PublishedFiles(Protocol):
+    """The folder that parts are published in."""
+
+    def sync_names(self, keys: Sequence[str]) -> None:
+        """Put the names of published files on stable storage."""
+
+    def delete(self, key: str) -> None:
+        """Remove a published file."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommitOptions:
+    """How to commit.
+
+    Args:
+        durable: sync files and folders; False leaves that to the operating system.
+        max_wait_seconds: how long the leader waits for instances on their way.
+        record: enters instances in one transaction; DatabaseError if it failed.
+        recorded_keys: says which of these keys have a row.
+        committed: told the size of a group and the seconds it took.
+    """
+
+    durable: bool
+    max_wait_seconds: float
+    record: Record
+    recorded_keys: Callable[[Sequence[str]], frozenset[str]]
+    committed: Callable[[int, float], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    part: Part
+    instance: ReceivedInstance
+    done: threading.Event | None = None
+    leads: bool = False
+    published: bool = False
+    outcome: Outcome | None = None
+
+
+class GroupCommitter:
+    """Makes instances last; safe for threads."""
+
+    def __init__(self, files: PublishedFiles, options: CommitOptions) -> None:
+        self._files = files
+        self._options = options
+        self._lock = threading.Lock()
+        self._arrived = threading.Condition(self._lock)
+        self._waiting: list[_Entry] = []
+        self._leading = False
+        self._expected = 0
+        self._doubtful: list[str] = []
+
+    def expect(self, count: int) -> None:
+        """Say that an instance is on its way (+1), or is not any more (-1)."""
+        with self._lock:
+            self._expected += count
+            if count < 0:
+                self._arrived.notify()
+
+    def commit(self, part: Part, instance: ReceivedInstance) -> Recorded:
+        """Return when the instance is on stable storage and recorded.
+
+        Raises:
+            ReceiveError: it was refused, or the disk failed; nothing of it stays.
+            DatabaseError: it is not known whether it was recorded; the file stays
+                until that is.
+        """
+        entry = _Entry(part, instance)
+        with self._lock:
+            self._waiting.append(entry)
+            if self._leading:
+                entry.done = threading.Event()
+                self._arrived.notify()
+            self._leading = True
+        if entry.done is not None:
+            entry.done.wait()
+            if not entry.leads:
+                return _result(entry)
+        self._lead(entry)
+        return _result(entry)
+
+    def _lead(self, own: _Entry) -> None:
+        try:
+            while own.outcome is None:
+                self._commit(self._next_group())
+        finally:
+            with self._lock:
+                heir = self._waiting[0] if self._waiting else None
+                self._leading = heir is not None
+            if heir is not None and heir.done is not None:
+                heir.leads = True
+                heir.done.set()
+
+    def _next_group(self) -> list[_Entry]:
+        with self._lock:
+            until = time.monotonic() + self._options.max_wait_seconds
+            while self._expected and len(self._waiting) < MAX_GROUP:
+                left = until - time.monotonic()
+                if left <= 0:
+                    break
+                self._arrived.wait(left)
+            group = self._waiting[:MAX_GROUP]
+            del self._waiting[:MAX_GROUP]
+            return group
+
+    def _commit(self, group: list[_Entry]) -> None:
+        begun = time.monotonic()
+        try:
+            self._publish(group)
+            self._record([entry for entry in group if entry.outcome is None])
+        except Exception as error:  # noqa: BLE001 - followers must hear something
+            log.error("commit failed", extra={"reason": type(error).__name__})
+        for entry in group:
+            if entry.outcome is None:
+                entry.outcome = OutOfResources("the commit failed")
+                self._doubt(entry)
+            if isinstance(entry.outcome, ReceiveError):
+                self._drop(entry)
+        self._options.committed(len(group), time.monotonic() - begun)
+        for entry in group:
+            if entry.done is not None:
+                entry.done.set()
+
+    def _publish(self, group: list[_Entry]) -> None:
+        """Sync the files, give them their names, sync the folders."""
+        if self._options.durable:
+            if len(group) > 1:
+                for entry in group:
+                    entry.part.start_sync()
+            for entry in group:
+                _attempt(entry, entry.part.sync)
+        pass_point("after-fsync")
+        for entry in group:
+            if entry.outcome is None:
+                _attempt(entry, partial(entry.part.publish, entry.instance.file_key))
+                entry.published = entry.outcome is None
+        named = [entry for entry in group if entry.published]
+        if self._options.durable and named:
+            try:
+                self._files.sync_names([entry.instance.file_key for entry in named])
+            except OutOfResources as error:
+                for entry in named:
+                    entry.outcome = error
+        pass_point("after-rename")
+
+    def _record(self, group: list[_Entry]) -> None:
+        if not group:
+            return
+        pass_point("before-commit")
+        try:
+            outcomes = self._options.record([entry.instance for entry in group])
+        except DatabaseError as error:
+            for entry in group:
+                entry.outcome = error
+                self._doubt(entry)
+            return
+        pass_point("after-commit")
+        for entry, outcome in zip(group, outcomes, strict=True):
+            entry.outcome = outcome
+            if isinstance(outcome, Recorded) and outcome.file_key not in (
+                "",
+                entry.instance.file_key,
+            ):
+                self._delete(entry.instance.file_key)  # kept under another key
+        self._settle_doubts()
+
+    def _doubt(self, entry: _Entry) -> None:
+        """Keep a file whose transaction may or may not have happened."""
+        if entry.published:
+            self._doubtful.append(entry.instance.file_key)
+
+    def _settle_doubts(self) -> None:
+        """The database answers again: remove doubtful files that have no row."""
+        if not self._doubtful:
+            return
+        try:
+            recorded = self._options.recorded_keys(self._doubtful)
+        except DatabaseError:
+            return
+        for key in self._doubtful:
+            if key not in recorded:
+                self._delete(key)
+        self._doubtful.clear()
+
+    def _drop(self, entry: _Entry) -> None:
+        if not entry.published:
+            entry.part.discard()
+        elif entry.instance.file_key not in self._doubtful:
+            self._delete(entry.instance.file_key)
+
+    def _delete(self, key: str) -> None:
+        try:
+            self._files.delete(key)
+        except (NodeError, OSError) as error:
+            # It has no row, so `reconcile` deals with it at the next start.
+            log.warning("file not removed", extra={"reason": type(error).__name__})
+
+
+def _attempt(entry: _Entry, step: Callable[[], None]) -> None:
+    try:
+        step()
+    except ReceiveError as error:
+        entry.outcome = error
+
+
+def _result(entry: _Entry) -> Recorded:
+    if isinstance(entry.outcome, Recorded):
+        return entry.outcome
+    raise entry.outcome or OutOfResources("the commit failed")

@@ -1,0 +1,132 @@
+"""A data set on its way: from the network's buffer to the part file."""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from typing import Final, Protocol
+
+from dicom_node.core.errors import CannotUnderstand, OutOfResources, ReceiveError
+from dicom_node.part10.digest import dataset_digest, name_digest
+from dicom_node.receive.commit import Part, PublishedFiles
+
+# What the scan looks at lies here nearly always.
+HEAD_BYTES: Final = 64 * 1024
+
+
+class PartFile(Part, Protocol):
+    """A part file that takes bytes and can be read back."""
+
+    def write(self, buffers: Sequence[bytes | memoryview]) -> None:
+        """Append the buffers; OutOfResources if the disk does not take them."""
+
+    def mapped(self, start: int) -> AbstractContextManager[memoryview]:
+        """Give read access to the file from `start` on."""
+
+
+class Files(PublishedFiles, Protocol):
+    """The folder of received instances."""
+
+    def begin(self) -> PartFile:
+        """Open a new part file; OutOfResources if the disk does not take it."""
+
+    def new_key(self, name_digest: str) -> str:
+        """Return a new key for a file with this digest."""
+
+    def require_space(self, size_bytes: int = 0) -> None:
+        """Raise OutOfResources unless so much may be written."""
+
+
+class Incoming:
+    """Takes the fragments of one data set; what it refuses it reads and forgets.
+
+    Args:
+        file_head: what comes before the data set in the file.
+    """
+
+    def __init__(
+        self, files: Files, file_head: bytes, *, refusal: ReceiveError | None
+    ) -> None:
+        self._files = files
+        self._file_head = file_head
+        self._fragments: list[memoryview] = []
+        self._digest = dataset_digest()
+        self._head = bytearray()
+        self._part: PartFile | None = None
+        self.refusal = refusal
+        self.size_bytes = 0
+        if refusal is None:
+            self._guard(self._open)
+
+    def add(self, fragment: memoryview) -> None:
+        """Take a fragment, which stays good until `flush`."""
+        self.size_bytes += len(fragment)
+        if self._part is not None:
+            self._fragments.append(fragment)
+
+    def flush(self) -> None:
+        """Write what was taken."""
+        if self._fragments:
+            self._guard(self._write)
+            self._fragments.clear()
+
+    def refuse(self, error: ReceiveError) -> None:
+        """Forget what came and what will come."""
+        if self.refusal is None:
+            self.refusal = error
+        self.discard()
+
+    def discard(self) -> None:
+        """Remove the part file; nothing happens once it was published."""
+        self._fragments.clear()
+        if self._part is not None:
+            self._part.discard()
+            self._part = None
+
+    @property
+    def part(self) -> PartFile:
+        """The part file.
+
+        Raises:
+            ReceiveError: the data set was refused.
+        """
+        if self._part is None:
+            raise self.refusal or CannotUnderstand("there is no data set")
+        return self._part
+
+    @property
+    def head(self) -> bytes:
+        """The first bytes of the data set."""
+        return bytes(self._head)
+
+    @property
+    def digest(self) -> str:
+        """The digest of the data set, hexadecimal."""
+        return self._digest.hexdigest()
+
+    def new_key(self) -> str:
+        """Return the key to publish the file under."""
+        return self._files.new_key(name_digest(self._file_head, self._digest.digest()))
+
+    def mapped(self) -> AbstractContextManager[memoryview]:
+        """Give read access to the whole data set, without loading it."""
+        return self.part.mapped(len(self._file_head))
+
+    def _open(self) -> None:
+        self._files.require_space()
+        self._part = self._files.begin()
+        self._part.write([self._file_head])
+
+    def _write(self) -> None:
+        for fragment in self._fragments:
+            self._digest.update(fragment)
+            missing = HEAD_BYTES - len(self._head)
+            if missing > 0:
+                self._head += fragment[:missing]
+        self.part.write(self._fragments)
+
+    def _guard(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except ReceiveError as error:
+            self.refuse(error)
+        except OSError as error:
+            self.refuse(OutOfResources(f"the disk failed: {type(error).__name__}"))

@@ -1,0 +1,182 @@
+"""The receiver role: processes on one port, each with its own acceptor and database.
+
+The listening sockets are opened once and inherited, so all processes accept on them;
+whoever is free takes the next connection.
+"""
+
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Thread
+from typing import Final
+
+from config.settings import Settings
+from db.engine import Database
+from dicom_node import app
+from dicom_node.child import die_with_parent
+from dicom_node.core.errors import NodeError
+from dicom_node.observe.metrics import ReceiveMetrics
+from dicom_node.receive.acceptor import open_listeners
+from dicom_node.receive.lobby import Listener
+from dicom_node.receive.options import ReceiveOptions
+from dicom_node.receive.slots import Slots
+from dicom_node.service import Stop
+
+log = logging.getLogger("dicom_node.receive")
+
+_CORES_PER_PROCESS: Final = 4
+_BEAT_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 1.0
+_GRACE_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receiver:
+    """What the receiver processes share."""
+
+    settings: Settings
+    options: ReceiveOptions
+    listeners: tuple[Listener, ...]
+    slots: Slots
+
+    @classmethod
+    def open(cls, settings: Settings) -> "Receiver":
+        """Open the ports.
+
+        Raises:
+            ConfigError: one cannot be listened on, or a file cannot be used.
+        """
+        options = ReceiveOptions.from_settings(settings)
+        return cls(
+            settings=settings,
+            options=options,
+            listeners=tuple(open_listeners(options)),
+            slots=Slots(options.max_associations, options.max_associations_per_peer),
+        )
+
+    @property
+    def addresses(self) -> list[str]:
+        """Where it listens, the port without TLS first."""
+        names = [listener.socket.getsockname()[:2] for listener in self.listeners]
+        return [f"{host}:{port}" for host, port in names]
+
+    def run(self, stop: Stop) -> int:
+        """Receive until asked to stop, then drain; return the exit code."""
+        wanted = self.settings.receive.processes or max(
+            1, (os.cpu_count() or 1) // _CORES_PER_PROCESS
+        )
+        if wanted == 1:
+            return self.receive(stop, reconciles=True)
+        return _Processes(self, wanted, stop).run()
+
+    def receive(self, stop: Stop, *, reconciles: bool) -> int:
+        """Be one receiver process; the threads and the database are its own."""
+        self._reload_on_hangup()
+        database = app.open_database(
+            self.settings, busy_seconds=self.settings.receive.database_wait_seconds
+        )
+        metrics = app.receive_metrics(self.settings)
+        acceptor = app.build_acceptor(
+            self.settings, database, options=self.options, slots=self.slots,
+            metrics=metrics,
+        )  # fmt: skip
+        acceptor.start(self.listeners)
+        if reconciles:
+            # After the port listens: a restart must not wait for a walk over all files.
+            Thread(
+                target=_reconcile,
+                args=(self.settings, database, metrics),
+                name="reconcile",
+                daemon=True,
+            ).start()
+        while not stop.wait(_BEAT_SECONDS):
+            if acceptor.listening:
+                metrics.beat()
+        drained = acceptor.drain(self.settings.work.drain_seconds)
+        log.info(
+            "receiver stopped", extra={"reason": "drained" if drained else "timeout"}
+        )
+        metrics.close()
+        database.close()
+        return 0
+
+    def _reload_on_hangup(self) -> None:
+        tls = self.options.tls
+        if tls is not None:
+            signal.signal(signal.SIGHUP, lambda _number, _frame: tls.reload())
+
+
+def _reconcile(settings: Settings, database: Database, metrics: ReceiveMetrics) -> None:
+    try:
+        metrics.reconciled(app.reconcile_instances(settings, database))
+    except (NodeError, OSError) as error:
+        log.error("reconcile ended early", extra={"error": type(error).__name__})
+
+
+@dataclass
+class _Processes:
+    """Forks receivers and forks again when one dies; has no thread of its own."""
+
+    receiver: Receiver
+    wanted: int
+    stop: Stop
+    pids: dict[int, int] = field(default_factory=dict)  # pid -> number
+
+    def run(self) -> int:
+        signal.signal(signal.SIGHUP, self._pass_on)
+        for number in range(self.wanted):
+            self._fork(number)
+        while not self.stop.wait(0.1):
+            self._look_after(self._again)
+        for pid in self.pids:
+            os.kill(pid, signal.SIGTERM)
+        seconds = self.receiver.settings.work.drain_seconds + _GRACE_SECONDS
+        until = time.monotonic() + seconds
+        while self.pids and time.monotonic() < until:
+            self._look_after(lambda _number: None)
+            time.sleep(0.02)
+        for pid in self.pids:
+            log.error("receiver killed", extra={"pid": pid})
+            os.kill(pid, signal.SIGKILL)
+        return 0
+
+    def _fork(self, number: int) -> None:
+        parent = os.getpid()
+        pid = os.fork()
+        if pid:
+            self.pids[pid] = number
+            return
+        code = 1
+        try:
+            die_with_parent(parent)
+            self.stop.install()
+            code = self.receiver.receive(self.stop, reconciles=number == 0)
+        except Exception as error:  # noqa: BLE001 - a process's edge
+            log.error("receiver failed", extra={"error": type(error).__name__})
+        finally:
+            os._exit(code)
+
+    def _look_after(self, died: Callable[[int], None]) -> None:
+        for pid, number in list(self.pids.items()):
+            found, status = os.waitpid(pid, os.WNOHANG)
+            if not found:
+                continue
+            del self.pids[pid]
+            self.receiver.slots.reclaim(pid)
+            log.info(
+                "receiver ended",
+                extra={"pid": pid, "exit_code": os.waitstatus_to_exitcode(status)},
+            )
+            died(number)
+
+    def _again(self, number: int) -> None:
+        log.error("receiver died, restarting", extra={"seconds": _PAUSE_SECONDS})
+        if not self.stop.wait(_PAUSE_SECONDS):
+            self._fork(number)
+
+    def _pass_on(self, number: int, _frame: object) -> None:
+        for pid in self.pids:
+            os.kill(pid, number)

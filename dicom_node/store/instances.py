@@ -1,0 +1,219 @@
+"""Received instances: written while they arrive, published when they are whole."""
+
+import contextlib
+import ctypes
+import fcntl
+import mmap
+import os
+import secrets
+import threading
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from dicom_node.core.errors import CannotUnderstand, OutOfResources, StoreError
+from dicom_node.part10.digest import dataset_digest, name_digest, names
+from dicom_node.part10.head import split_head
+from dicom_node.store.files import (
+    FILE_MODE,
+    FOLDER_MODE,
+    PART_SUFFIX,
+    FileStore,
+    out_of_resources,
+    sync_folder,
+)
+
+PARTS: Final = "parts"
+_DIGEST_DIGITS: Final = 32
+_RANDOM_BYTES: Final = 16
+_SYNC_FILE_RANGE_WRITE: Final = 2
+_IOV_MAX: Final = 1024
+# Between two looks at the free space of the disk while one data set is written.
+_SPACE_STEP_BYTES: Final = 64 << 20
+
+
+class PartFile:
+    """A file that is being received: invisible until it is published.
+
+    It is used by one thread at a time. Its lock tells `reconcile` that its writer
+    lives.
+    """
+
+    def __init__(self, path: Path, files: "InstanceFiles") -> None:
+        self._path = path
+        self._files = files
+        self._space_at = _SPACE_STEP_BYTES
+        self.size_bytes = 0
+        self._descriptor = os.open(
+            path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE
+        )
+        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+
+    def write(self, buffers: Sequence[bytes | memoryview]) -> None:
+        """Append the buffers.
+
+        Raises:
+            OutOfResources: the disk does not take them.
+        """
+        try:
+            for start in range(0, len(buffers), _IOV_MAX):
+                self._write(buffers[start : start + _IOV_MAX])
+        except OSError as error:
+            raise out_of_resources(error) from None
+        if self.size_bytes > self._space_at:
+            self._space_at = self.size_bytes + _SPACE_STEP_BYTES
+            self._files.require_space()
+
+    def _write(self, buffers: Sequence[bytes | memoryview]) -> None:
+        wanted = sum(map(len, buffers))
+        written = os.writev(self._descriptor, buffers)
+        self.size_bytes += written
+        if written < wanted:  # a full disk shortens a write without an exception
+            rest = memoryview(b"".join(buffers))[written:]
+            while rest:
+                written = os.write(self._descriptor, rest)
+                self.size_bytes += written
+                rest = rest[written:]
+
+    @contextmanager
+    def mapped(self, start: int) -> Iterator[memoryview]:
+        """Give read access to the file from `start` on, without loading it."""
+        try:
+            mapping = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ)
+        except OSError as error:
+            raise out_of_resources(error) from None
+        with mapping, memoryview(mapping) as whole, whole[start:] as view:
+            yield view
+
+    def start_sync(self) -> None:
+        """Begin to write back, so that several files are written side by side."""
+        _start_write_back(self._descriptor)
+
+    def sync(self) -> None:
+        """Put the bytes on stable storage.
+
+        Raises:
+            OutOfResources: the disk failed. After EIO the kernel may have dropped the
+                pages: this file is never synced again.
+        """
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise out_of_resources(error) from None
+
+    def publish(self, key: str) -> None:
+        """Give the file its name; `InstanceFiles.sync_names` makes it last.
+
+        Raises:
+            OutOfResources: the disk does not take the name.
+        """
+        try:
+            self._path.rename(self._files.path(key))
+        except OSError as error:
+            raise out_of_resources(error) from None
+        self._close()
+
+    def discard(self) -> None:
+        """Remove what is there; nothing happens after `publish`."""
+        if self._descriptor >= 0:
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+            self._close()
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+class InstanceFiles(FileStore):
+    """The folder of received instances.
+
+    A key is the name digest of the file (`dicom_node.part10.digest`) and 16 random
+    bytes: it is unique, says whether its file is intact, and holds nothing of the
+    sender's text.
+    """
+
+    def __init__(self, folder: Path, *, min_free_bytes: int = 0) -> None:
+        super().__init__(folder, min_free_bytes=min_free_bytes)
+        self._ready = False
+        self._making = threading.Lock()
+
+    def begin(self) -> PartFile:
+        """Open a new part file.
+
+        Raises:
+            OutOfResources: the disk does not take it.
+        """
+        try:
+            if not self._ready:
+                self._make_folders()
+            return PartFile(
+                self.folder / PARTS / f"{uuid.uuid4().hex}{PART_SUFFIX}", self
+            )
+        except FileNotFoundError:
+            self._ready = False  # somebody removed the folders; the next one makes them
+            raise OutOfResources("the folder of instances is gone") from None
+        except OSError as error:
+            raise out_of_resources(error) from None
+
+    @staticmethod
+    def new_key(name_digest: str) -> str:
+        """Return a new key for a file with this digest (32 hexadecimal digits)."""
+        if len(name_digest) != _DIGEST_DIGITS:
+            raise StoreError("a digest of a name has 32 hexadecimal digits")
+        return name_digest + secrets.token_hex(_RANDOM_BYTES)
+
+    def intact(self, key: str) -> bool:
+        """Say whether the file under this key holds what was received."""
+        try:
+            with (
+                self.path(key).open("rb") as stream,
+                mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
+                memoryview(content) as view,
+            ):
+                start = split_head(view)
+                with view[start:] as dataset:
+                    digest = dataset_digest(dataset).digest()
+                return names(key, name_digest(bytes(view[:start]), digest))
+        except (OSError, ValueError, CannotUnderstand):
+            return False
+
+    def sync_names(self, keys: Iterable[str]) -> None:
+        """Put the names of published files on stable storage.
+
+        Raises:
+            OutOfResources: the disk failed.
+        """
+        try:
+            for folder in {self.path(key).parent for key in keys}:
+                sync_folder(folder)
+        except OSError as error:
+            raise out_of_resources(error) from None
+
+    def _make_folders(self) -> None:
+        """Make all folders at once: no instance waits for one, and one sync does."""
+        with self._making:
+            self.folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            names = [PARTS, *(f"{number:02x}" for number in range(256))]
+            for name in names:
+                (self.folder / name).mkdir(mode=FOLDER_MODE, exist_ok=True)
+            sync_folder(self.folder)
+            sync_folder(self.folder.parent)
+            self._ready = True
+
+
+# Where there is none, `sync` writes back by itself.
+_sync_file_range = getattr(ctypes.CDLL(None), "sync_file_range", None)
+
+
+def _start_write_back(descriptor: int) -> None:
+    if _sync_file_range is not None:
+        _sync_file_range(
+            descriptor,
+            ctypes.c_longlong(0),
+            ctypes.c_longlong(0),
+            _SYNC_FILE_RANGE_WRITE,
+        )
