@@ -105,12 +105,13 @@ def attack(receiver: Receiver, plan: Plan) -> Iterator[Attack]:
         thread.join()
     peak = receiver.peak_bytes() - before.rss_bytes
     assert receiver.pids() == pids, "a process of the receiver died"
-    assert good.failures == [], "a good peer was not served"
+    assert not good.failures, f"a good peer was not served: {good.failures}"
     assert max(good.times) < SERVED_SECONDS, f"a good peer waited {max(good.times)} s"
     assert peak <= plan.peak_bytes, f"the peak was {peak / MIB:.0f} MiB"
     after = _settled(receiver, before)
     check_log(receiver)
-    assert receiver.strays() == []
+    strays = receiver.strays()
+    assert not strays, f"left behind: {[path.name for path in strays]}"
     seen.saw(f"good peer served in {max(good.times):.2f} s at most")
     seen.saw(f"peak +{max(peak, 0) / MIB:.0f} MiB")
     seen.saw(f"afterwards {(after.rss_bytes - before.rss_bytes) / MIB:+.0f} MiB")
@@ -129,7 +130,8 @@ def attack(receiver: Receiver, plan: Plan) -> Iterator[Attack]:
 def check_log(receiver: Receiver) -> None:
     """Fail on a fault of ours or a patient's name in what was logged since last."""
     lines = receiver.new_log()
-    assert faults(lines) == []
+    found = faults(lines)
+    assert not found, found
     assert PATIENT.split("^")[0] not in str(lines)
 
 

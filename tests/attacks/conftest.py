@@ -1,4 +1,4 @@
-"""One receiver for each module, warmed up so that what it holds then is its baseline."""
+"""One receiver for each module, warmed up before its baseline is taken."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor

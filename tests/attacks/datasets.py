@@ -2,14 +2,12 @@
 
 import struct
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
-from pydicom import dcmread
+import numpy as np
 from pydicom.data import get_testdata_file
 
-from tests.integration.receive.node import dataset_bytes
-from tests.integration.receive.wire import CT, uid
+from tests.integration.receive.wire import CT, EXPLICIT, uid
 
 # What must never be in a log: it stands in every data set that tests send.
 PATIENT = "Zsecret^Patient"
@@ -72,11 +70,12 @@ def image(
 
 def empty_elements(size: int) -> bytes:
     """Fill `size` bytes with elements of eight bytes each, tags ascending."""
-    count = size // 8
-    return b"".join(
-        struct.pack("<HH2sH", 0x0009 + 2 * (n >> 16), n & 0xFFFF, b"LO", 0)
-        for n in range(count)
-    )
+    numbers = np.arange(size // 8)
+    elements = np.zeros(size // 8, dtype="<u2,<u2,S2,<u2")
+    elements["f0"] = 0x0009 + 2 * (numbers >> 16)
+    elements["f1"] = numbers & 0xFFFF
+    elements["f2"] = b"LO"
+    return elements.tobytes()
 
 
 def nested(depth: int) -> bytes:
@@ -87,18 +86,19 @@ def nested(depth: int) -> bytes:
     return opened * depth + closed * depth
 
 
-def deflated_bomb(size: int) -> bytes:
-    """Deflate a CT whose Pixel Data is `size` zero bytes, in constant memory."""
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+def deflated(*parts: bytes, end: bool = True) -> bytes:
+    """Deflate (PS3.5 A.5); without `end` the stream breaks off."""
+    deflate = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    content = b"".join(deflate.compress(part) for part in parts)
+    return content + deflate.flush(zlib.Z_FINISH if end else zlib.Z_FULL_FLUSH)
 
-    def parts() -> Iterator[bytes]:
-        head = element(0x7FE00010, b"OW", b"", length=size)
-        yield deflate.compress(image(pixels=head))
-        for _ in range(size >> 20):
-            yield deflate.compress(bytes(1 << 20))
-        yield deflate.flush()
 
-    return b"".join(parts())
+def deflated_bomb(mebibytes: int) -> bytes:
+    """Deflate a CT with so many MiB of zeros as Pixel Data, without making them."""
+    head = element(0x7FE00010, b"OW", b"", length=mebibytes << 20)
+    # A flushed block refers to nothing before it, so it can be repeated.
+    block = deflated(bytes(1 << 20), end=False)
+    return deflated(image(pixels=head), end=False) + block * mebibytes + deflated(b"")
 
 
 def encapsulated(*fragments: bytes) -> bytes:
@@ -114,5 +114,25 @@ def encapsulated(*fragments: bytes) -> bytes:
 def real_ct() -> tuple[bytes, str]:
     """Return pydicom's CT as it lies in its file, and its SOP Instance UID."""
     path = Path(str(get_testdata_file("CT_small.dcm")))
-    content, _ = dataset_bytes(path)
-    return content, str(dcmread(path, stop_before_pixels=True).SOPInstanceUID)
+    dataset, meta = split_head(path.read_bytes())
+    return dataset, meta[0x0003]
+
+
+def split_head(content: bytes) -> tuple[bytes, dict[int, str]]:
+    """Return a file's data set and its File Meta Information, however broken.
+
+    The elements are taken one by one, because some files lie about the length of the
+    group. Without a head all of it is the data set, in Explicit VR.
+    """
+    position = content.find(b"DICM", 0, 256) + 4
+    meta = {0x0010: EXPLICIT}
+    while position >= 4 and content[position : position + 2] == b"\2\0":
+        number, vr, size = struct.unpack_from("<H2sH", content, position + 2)
+        position += 8
+        if vr in _LONG:
+            (size,) = struct.unpack_from("<I", content, position)
+            position += 4
+        value = content[position : position + size]
+        meta[number] = value.decode("latin-1").strip(" \0")
+        position += size
+    return content[position if position >= 4 else 0 :], meta

@@ -129,6 +129,17 @@ class Answer:
             position += length
         return -1
 
+    def context_results(self) -> dict[int, int]:
+        """Return the result of each context in an A-ASSOCIATE-AC (PS3.8 9.3.3.2)."""
+        found, position = {}, 68
+        while position + 4 <= len(self.body):
+            kind, _, length = struct.unpack_from(">BBH", self.body, position)
+            if kind == 0x21:
+                context_id, _, result = self.body[position + 4 : position + 7]
+                found[context_id] = result
+            position += 4 + length
+        return found
+
 
 class Peer:
     """One connection; a `with` block closes it."""

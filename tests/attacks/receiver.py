@@ -127,13 +127,13 @@ def running_receiver(
     """
     folder.mkdir(parents=True, exist_ok=True)
     table = "".join(f"{key} = {json.dumps(value)}\n" for key, value in receive.items())
-    (folder / "node.toml").write_text(
+    configuration = folder / "node.toml"
+    configuration.write_text(
         '[node]\nae_title = "AINODE"\nport = 0\ndata_dir = "data"\n'
         f"[receive]\nprocesses = 1\nmin_free_bytes = 1000000\n{table}{extra}"
     )
     tool = start_tool(
-        [sys.executable, "-m", "dicom_node", command]
-        + ["--config", str(folder / "node.toml")],
+        [sys.executable, "-m", "dicom_node", command, "--config", configuration],
         log=folder / "node.log",
         cwd=PROJECT,
     )
