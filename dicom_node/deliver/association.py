@@ -19,9 +19,10 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
-from dicom_node.core.errors import DeliveryError
+from dicom_node.core.errors import ConfigError, DeliveryError
 from dicom_node.deliver.peer import Peer as Peer
-from dicom_node.deliver.refusal import explain_refusal
+from dicom_node.deliver.refusal import Attempt, explain_refusal
+from dicom_node.deliver.tls import NotingSocket, secure, shut_down
 
 # pynetdicom logs what it sends: identifiers, UIDs, exception texts.
 _config.LOG_HANDLER_LEVEL = "none"
@@ -165,6 +166,13 @@ class _Caller(AE):
         self.network_timeout = None  # the watchdog bounds what this would
         self.connection: socket.socket | None = None
         self._association: Association | None = None
+        self._peer = peer
+
+    @property
+    def tls_fault(self) -> OSError | None:
+        """What went wrong with TLS, if anything did."""
+        connection = self.connection
+        return connection.fault if isinstance(connection, NotingSocket) else None
 
     def _create_socket(
         self,
@@ -177,14 +185,17 @@ class _Caller(AE):
         if self.connection is not None:
             # Nagle's algorithm with delayed ACKs costs 40 ms an answer.
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.connection is not None and self._peer.tls is not None:
+            self.connection = wrapped.socket = secure(
+                self.connection, self._peer.tls, self._peer.host
+            )
         return wrapped
 
     def close(self) -> None:
         """Let pynetdicom's reactor end, then close the socket."""
         if self.connection is None or self._association is None:
             return
-        with suppress(OSError):
-            self.connection.shutdown(socket.SHUT_RDWR)
+        shut_down(self.connection)
         reactor = self._association.dul
         if reactor.is_alive():
             reactor.join(_GRACE_SECONDS)
@@ -209,6 +220,10 @@ def _open(
             max_pdu=MAX_PDU_BYTES,
             evt_handlers=[(evt.EVT_CONN_OPEN, on_connection)],
         )
+    except ConfigError as error:
+        raise DeliveryError(
+            f"{peer} cannot be called: {error}", retryable=True
+        ) from None
     except OSError as error:
         raise DeliveryError(
             f"{peer} has no address ({type(error).__name__}): "
@@ -229,8 +244,12 @@ def _open(
     waited = time.monotonic() - started
     reason, retryable = explain_refusal(
         association,
-        connected=bool(watchdogs),
-        timed_out=waited >= peer.timeout_seconds,
+        Attempt(
+            connected=bool(watchdogs),
+            timed_out=waited >= peer.timeout_seconds,
+            tls=peer.tls is not None,
+            tls_fault=caller.tls_fault,
+        ),
     )
     raise DeliveryError(f"{peer} {_fill(reason, peer)}", retryable=retryable)
 
@@ -240,6 +259,9 @@ def _fill(reason: str, peer: Peer) -> str:
         address=peer.setting("host and port"),
         called=peer.setting("ae_title"),
         calling=peer.calling_ae_title,
+        ca=peer.setting("ca"),
+        certificate=peer.setting("certificate"),
+        tls=peer.setting("tls"),
         seconds=f"{peer.timeout_seconds:g}",
     )
 
@@ -262,5 +284,4 @@ class _Watchdog:
     def _bite(self) -> None:
         wrapped = self._association.dul.socket
         if wrapped is not None and wrapped.socket is not None:
-            with suppress(OSError):  # closed by pynetdicom in the meantime
-                wrapped.socket.shutdown(socket.SHUT_RDWR)
+            shut_down(wrapped.socket)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from dicom_node.core.errors import UsageError
+from dicom_node.core.tls import TLSFiles
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,6 +14,7 @@ class Peer:
         timeout_seconds: longest wait for the connection, for the answer to the
             association request and for each answer after it.
         name: of the destination in the configuration, "" for the command line.
+        tls: the files to speak TLS with; without it the connection is plain.
 
     Raises:
         UsageError: a title or the port cannot be used.
@@ -24,6 +26,7 @@ class Peer:
     calling_ae_title: str
     timeout_seconds: float = 60.0
     name: str = ""
+    tls: TLSFiles | None = None
 
     def __post_init__(self) -> None:
         for title in (self.called_ae_title, self.calling_ae_title):
@@ -46,4 +49,5 @@ class Peer:
         """Say where the user changes a setting: configuration or command line."""
         if self.name:
             return f"{key} of destination '{self.name}'"
-        return {"ae_title": "--called", "host and port": "--to"}.get(key, key)
+        options = {"ae_title": "called", "host and port": "to", "private_key": "key"}
+        return f"--{options.get(key, key)}"

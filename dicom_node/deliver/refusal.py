@@ -1,8 +1,11 @@
 """Why there is no association, in words, and whether to try again."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from pynetdicom.association import Association
+
+from dicom_node.deliver.tls import explain_fault
 
 # (result, source, diagnostic) of A-ASSOCIATE-RJ, PS3.8 table 9-21. A wrong AE title
 # is a permanent rejection to the standard; an administrator mends it, so try again.
@@ -27,26 +30,40 @@ _REJECTED: Final[dict[tuple[int, int], tuple[str, bool]]] = {
 _PERMANENT = 1
 
 
-def explain_refusal(
-    association: Association, *, connected: bool, timed_out: bool
-) -> tuple[str, bool]:
-    """Say why an association was not established.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """How far a call came.
 
     Args:
-        connected: the TCP connection was there.
+        connected: the connection was there, with TLS its handshake too.
         timed_out: the waiting came to its limit.
+        tls: it was to be one with TLS.
+        tls_fault: what went wrong with it.
+    """
+
+    connected: bool
+    timed_out: bool
+    tls: bool = False
+    tls_fault: OSError | None = None
+
+
+def explain_refusal(association: Association, attempt: Attempt) -> tuple[str, bool]:
+    """Say why an association was not established.
 
     Returns:
         the end of a sentence that begins with the peer, with the fields address,
-        called, calling and seconds to be filled in; and whether to try again.
+        called, calling, ca, certificate, tls and seconds to be filled in; and whether
+        to try again.
     """
-    if not connected and timed_out:
+    if attempt.tls_fault is not None:
+        return explain_fault(attempt.tls_fault), True
+    if not attempt.connected and attempt.timed_out:
         return (
             "cannot be reached within {seconds} s: check {address}, the network and "
             "the firewall",
             True,
         )
-    if not connected:
+    if not attempt.connected:
         return (
             "cannot be reached: nothing listens there; start it or check {address}",
             True,
@@ -58,10 +75,16 @@ def explain_refusal(
         unknown = ("for a reason the standard does not list: see its log", True)
         reason, retryable = _REJECTED.get(key, unknown)
         return f"refuses the association {reason}", retryable or not permanent
-    if timed_out:
+    if attempt.timed_out:
         return (
             "did not answer the association request within {seconds} s: is there a "
             "DICOM service at {address}?",
+            True,
+        )
+    if attempt.tls:
+        return (
+            "closed the connection instead of answering the association request: check "
+            "that it accepts {certificate} and the calling AE title '{calling}'",
             True,
         )
     return (

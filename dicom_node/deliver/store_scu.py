@@ -15,6 +15,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from config.settings import DestinationTable, SRClass
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.tls import TLSFiles
 from dicom_node.core.types import ReportFile, Sent
 from dicom_node.deliver.association import Link, NothingAccepted, associate
 from dicom_node.deliver.choose import SR_CLASS_UIDS, rank_reports, read_report
@@ -55,6 +56,7 @@ class DicomDestination:
             calling_ae_title=calling_ae_title,
             timeout_seconds=settings.timeout_seconds,
             name=settings.name,
+            tls=_tls_files(settings) if settings.tls else None,
         )
 
     def send(
@@ -137,6 +139,15 @@ class DicomDestination:
             f"{self._peer.setting('sr_classes')}",
             retryable=False,
         )
+
+
+def _tls_files(settings: DestinationTable) -> TLSFiles:
+    return TLSFiles(
+        ca=settings.ca,
+        certificate=settings.certificate,
+        private_key=settings.private_key,
+        where=f"destination '{settings.name}'",
+    )
 
 
 def _propose(sop_class_uids: Iterable[str]) -> list[PresentationContext]:
