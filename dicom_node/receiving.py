@@ -105,7 +105,9 @@ class Receiver:
 
     def _reload_on_hangup(self) -> None:
         tls = self.options.tls
-        if tls is not None:
+        if tls is None:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        else:
             signal.signal(signal.SIGHUP, lambda _number, _frame: tls.reload())
 
 

@@ -96,7 +96,8 @@ class AcceptorAssociation(threading.Thread):
         """End the association from another thread, as soon as its thread sees it."""
         self._leaving = True
         with contextlib.suppress(OSError):
-            self._visit.connection.shutdown(socket.SHUT_RD)
+            # That of SSLSocket would take the encryption away from what is still sent.
+            socket.socket.shutdown(self._visit.connection, socket.SHUT_RD)
 
     def run(self) -> None:
         """Serve the association to its end, and leave nothing behind."""
