@@ -14,17 +14,15 @@ from typing import Final
 
 import numpy as np
 from pydicom import Dataset, dcmwrite
-from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
-    UID,
     CTImageStorage,
     DigitalXRayImageStorageForPresentation,
-    ExplicitVRLittleEndian,
     MRImageStorage,
 )
 
+from benchmarks.part10 import file_head, part10
 from benchmarks.scanner import scanner_attributes
-from benchmarks.template import UID_LENGTH, Template, make_uid
+from benchmarks.template import Template, make_uid
 
 VARIANTS: Final = 4  # other noise in each, or a receiver's caches would see one image
 
@@ -160,33 +158,13 @@ class Files:
                 self.paths.append(path)
 
 
-def part10(template: Template, uids: tuple[str, str, str]) -> bytes:
-    """Return the image as a file with these UIDs (instance, study, series)."""
-    return _file_head(template, uids[0]) + bytes(template.with_uids(uids))
-
-
 def _patch_file(path: Path, template: Template, uids: tuple[str, str, str]) -> None:
-    head = _file_head(template, uids[0])
+    head = file_head(template, uids[0])
     with path.open("r+b") as file:
         file.write(head)
         for offset, uid in zip(template.offsets, uids, strict=True):
             file.seek(len(head) + offset)
             file.write(uid.encode("ascii"))
-
-
-def _file_head(template: Template, sop_instance_uid: str) -> bytes:
-    """Preamble and File Meta Information (PS3.10 7.1), always of one length."""
-    if len(sop_instance_uid) != UID_LENGTH:
-        raise ValueError("a UID of another length would move the data set")
-    meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = UID(template.sop_class_uid)
-    meta.MediaStorageSOPInstanceUID = UID(sop_instance_uid)
-    meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    empty = Dataset()
-    empty.file_meta = meta
-    encoded = BytesIO()
-    dcmwrite(encoded, empty, enforce_file_format=True)
-    return encoded.getvalue()
 
 
 def _pixels(kind: Kind, seed: int) -> bytes:

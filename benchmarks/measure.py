@@ -27,7 +27,7 @@ from benchmarks.template import Template
 from tests.peers import find_tool
 
 _WARM_UP_IMAGES: Final = 24
-_FEWEST_IMAGES: Final = 16
+_FEWEST_IMAGES: Final = 16  # of each association
 _MOST_BYTES: Final = 512 << 20  # of a round: page cache and tmpfs are this machine's
 _MOST_FILES: Final = 1200
 _SETTLE_SECONDS: Final = 0.1
@@ -117,7 +117,8 @@ class Lane:
         most = min(_MOST_BYTES // size, _MOST_FILES * max(1, self._row.associations))
         for _ in range(2):
             speed = self._send(files).images_per_second
-        wanted = min(most, max(_FEWEST_IMAGES, round(speed * seconds)))
+        fewest = _FEWEST_IMAGES * self._row.associations
+        wanted = min(most, max(fewest, round(speed * seconds)))
         each = max(1, wanted // self._row.associations)
         self._images = each * self._row.associations
 

@@ -14,13 +14,12 @@ from pathlib import Path
 from random import Random
 from typing import Final, cast
 
-from pydicom import dcmread
-from pydicom.errors import InvalidDicomError
 from rich.console import Console
 
 from benchmarks.corpus import CT, DX, MR
 from benchmarks.machine import places
 from benchmarks.measure import Place
+from benchmarks.part10 import read_images
 from benchmarks.processes import (
     BenchmarkError,
     descriptors_of,
@@ -30,11 +29,10 @@ from benchmarks.processes import (
 )
 from benchmarks.receivers import OURS, Conditions, Durability, Running, launch
 from benchmarks.soak_check import Findings, check
-from benchmarks.soak_senders import Image, Journal, Orders, SoakSender
+from benchmarks.soak_senders import Journal, Orders, SoakSender
 from benchmarks.template import Template
 
 _KINDS: Final = (MR, CT, DX)  # the most frequent first
-_LARGEST_FILE: Final = 8 << 20
 _GROWTH: Final = 0.05
 _SLACK: Final = 4  # MiB, threads or descriptors: less is no growth
 _LINES: Final = 60
@@ -163,7 +161,7 @@ def _soak(
         templates=[
             [Template.load(path) for path in place.templates(kind)] for kind in _KINDS
         ],
-        files=read_files(plan.files) if plan.files else [],
+        files=read_images(plan.files) if plan.files else [],
         bytes_per_second=plan.gib * (1 << 30) / seconds,
         ends_at=begun + seconds,
     )
@@ -187,27 +185,6 @@ def _soak(
     moments.append(_look(running, journal, time.monotonic() - begun))
     _say(console, moments[-1])
     return journal, moments, nemesis.kills
-
-
-def read_files(folder: Path) -> list[Image]:
-    """Read DICOM files as they are; what has no File Meta is left out."""
-    found = []
-    for path in sorted(folder.rglob("*")):
-        if not path.is_file() or not 0 < path.stat().st_size < _LARGEST_FILE:
-            continue
-        with suppress(InvalidDicomError, AttributeError, OSError, ValueError, KeyError):
-            meta = dcmread(path, specific_tags=[], stop_before_pixels=True).file_meta
-            content = path.read_bytes()
-            length = int.from_bytes(content[140:144], "little")
-            found.append(
-                Image(
-                    sop_class_uid=str(meta.MediaStorageSOPClassUID),
-                    sop_instance_uid=str(meta.MediaStorageSOPInstanceUID),
-                    dataset=content[144 + length :],
-                    transfer_syntax_uid=str(meta.TransferSyntaxUID),
-                )
-            )
-    return found
 
 
 def _look(running: Running, journal: Journal, seconds: float) -> Moment:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from benchmarks.part10 import Image
 from benchmarks.receivers import AE_TITLE
 from benchmarks.template import Template, make_uid
 from benchmarks.wire import (
     ABORT,
-    EXPLICIT_VR_LITTLE_ENDIAN,
     RELEASE_RQ,
     Titles,
     WireError,
@@ -33,16 +33,6 @@ _FRAGMENTS: Final = (4096, 16384, 131072)
 _REMEMBERED: Final = 64
 _ANSWER_SECONDS: Final = 60.0
 _AGAIN_SECONDS: Final = 0.3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """One data set to send, as it was or will be sent."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    dataset: bytes
-    transfer_syntax_uid: str = EXPLICIT_VR_LITTLE_ENDIAN
 
 
 @dataclass(frozen=True, slots=True)
