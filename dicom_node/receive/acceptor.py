@@ -23,10 +23,13 @@ from dicom_node.receive.incoming import Files
 from dicom_node.receive.lobby import Listener, Lobby, LobbyLimits, Visit
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
+from dicom_node.receive.turned_away import TurnedAway
+from dicom_node.receive.visitor import SILENT
 
 log = logging.getLogger("dicom_node.receive")
 
-_BACKLOG = 128
+# A burst of hundreds, half of it attackers, waits here and not for a SYN sent again.
+_BACKLOG = 1024
 _POLL_SECONDS = 0.02
 # An association that has said nothing for so long is not in the middle of anything.
 _IDLE_SECONDS = 2.0
@@ -72,6 +75,7 @@ class Acceptor:
     def __init__(self, options: ReceiveOptions, parts: ReceiveParts) -> None:
         silence_pynetdicom()
         self._options = options
+        self._parts = parts
         self._admission = Admission(
             (options.ae_title, *options.called), options.peers, slots=parts.slots
         )
@@ -123,6 +127,7 @@ class Acceptor:
             listeners,
             self._begin,
             limits=LobbyLimits(seconds=self._options.acse_timeout_seconds),
+            on_turned_away=self._turned_away,
         )
         self._lobby.start()
         return str(host), int(port)
@@ -166,6 +171,22 @@ class Acceptor:
                 item for item in self._associations if item.is_alive()
             } | {association}
             association.start()
+
+    def _turned_away(self, told: TurnedAway) -> None:
+        """Keep a record of connections that never came to an association request."""
+        if told.reason == SILENT:
+            return  # a port scan or a health check: nobody called
+        times = f", {told.count} times" if told.count > 1 else ""
+        self._parts.on_association(
+            AssociationRecord(
+                at=self._parts.clock.now(),
+                calling_ae_title="",
+                called_ae_title="",
+                peer_address=told.address,
+                accepted=False,
+                reason=told.reason + times,
+            )
+        )
 
     def _open(self) -> list[AcceptorAssociation]:
         with self._lock:

@@ -72,7 +72,7 @@ class Lobby:
     Args:
         on_request: called on the lobby's thread; it must not block.
         on_turned_away: told of who was sent home, once a minute for each address and
-            reason, on the lobby's thread.
+            reason, on a thread of its own.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class Lobby:
         self._listeners = {item.socket.fileno(): item for item in listeners}
         self._on_request = on_request
         self._limits = limits
-        self._door = Doorkeeper(on_turned_away) if on_turned_away else Doorkeeper()
+        self._door = Doorkeeper(on_turned_away)
         self._visitors: dict[int, Visitor] = {}  # oldest first
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = socket.socketpair()
@@ -125,6 +125,7 @@ class Lobby:
         self._closing = True
         self._wake_in.send(b"x")
         self._thread.join()
+        self._door.close()
         self._selector.close()
         for listener in self._listeners.values():
             listener.socket.close()

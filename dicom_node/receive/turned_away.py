@@ -1,6 +1,9 @@
 """Count who was sent home before an association, and tell it without a flood."""
 
+import contextlib
 import logging
+import queue
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +14,8 @@ log = logging.getLogger("dicom_node.receive")
 
 _QUIET_SECONDS: Final = 60.0
 _MAX_REMEMBERED: Final = 1024
+_MAX_UNTOLD: Final = 256
+_CLOSE_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,22 +34,21 @@ class TurnedAway:
 OnTurnedAway = Callable[[TurnedAway], None]
 
 
-def _nobody(_told: TurnedAway) -> None:
-    """Tell nobody."""
-
-
 class Doorkeeper:
     """Counts every connection turned away; tells each address and reason once a minute.
 
     Args:
-        tell: on the lobby's thread, so it must not block.
+        tell: on a thread of its own, so it may wait, for a database for example; what
+            comes while it is far behind is only counted.
     """
 
-    def __init__(self, tell: OnTurnedAway = _nobody) -> None:
+    def __init__(self, tell: OnTurnedAway | None = None) -> None:
         self._tell = tell
         self._counts: Counter[str] = Counter()
         self._told: dict[tuple[str, str], float] = {}
         self._untold: Counter[tuple[str, str]] = Counter()
+        self._queue: queue.Queue[TurnedAway | None] = queue.Queue(_MAX_UNTOLD)
+        self._thread: threading.Thread | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -55,26 +59,50 @@ class Doorkeeper:
         """Count a connection, and tell of it unless that was done just now."""
         self._counts[reason] += 1
         key, now = (address, reason), time.monotonic()
+        if key not in self._told and len(self._told) >= _MAX_REMEMBERED:
+            self._forget(now)
+            if len(self._told) >= _MAX_REMEMBERED:
+                return  # a thousand addresses a minute: the count has to do
         self._untold[key] += 1
         if now - self._told.get(key, -_QUIET_SECONDS) < _QUIET_SECONDS:
             return
-        if len(self._told) >= _MAX_REMEMBERED:
-            self._forget(now)
-        if len(self._told) >= _MAX_REMEMBERED:
-            return  # a thousand addresses a minute: the count has to do
         self._told[key] = now
         told = TurnedAway(address=address, reason=reason, count=self._untold.pop(key))
         log.warning(
             "connection turned away",
             extra={"peer": address, "reason": reason, "count": told.count},
         )
-        try:
-            self._tell(told)
-        except Exception as error:  # noqa: BLE001 - the accept loop must go on
-            log.error("rejection not recorded", extra={"reason": type(error).__name__})
+        self._pass_on(told)
+
+    def close(self) -> None:
+        """Tell what is still to be told, for a moment."""
+        if self._thread is not None:
+            with contextlib.suppress(queue.Full):
+                self._queue.put(None, timeout=_CLOSE_SECONDS)
+            self._thread.join(_CLOSE_SECONDS)
 
     def _forget(self, now: float) -> None:
         for key, at in list(self._told.items()):
             if now - at >= _QUIET_SECONDS:
                 del self._told[key]
                 self._untold.pop(key, None)
+
+    def _pass_on(self, told: TurnedAway) -> None:
+        if self._tell is None:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, args=(self._tell,), name="receive-door", daemon=True
+            )
+            self._thread.start()
+        with contextlib.suppress(queue.Full):
+            self._queue.put_nowait(told)
+
+    def _run(self, tell: OnTurnedAway) -> None:
+        while (told := self._queue.get()) is not None:
+            try:
+                tell(told)
+            except Exception as error:  # noqa: BLE001 - a thread's edge
+                log.error(
+                    "rejection not recorded", extra={"reason": type(error).__name__}
+                )
