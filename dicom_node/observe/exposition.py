@@ -134,7 +134,9 @@ def _asked(found: Surroundings) -> Iterator[Metric]:
         "Whether the database answered.",
         value=found.backlog is not None,
     )
-    info = GaugeMetricFamily("dicom_node_info", "The version that runs.", labels=["version"])
+    info = GaugeMetricFamily(
+        "dicom_node_info", "The version that runs.", labels=["version"]
+    )
     info.add_metric([found.version], 1)
     yield info
     if found.free_bytes is not None:
