@@ -2,19 +2,29 @@
 
 import asyncio
 import time
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-REQUEST_SECONDS: Final = 10.0
-CONNECTIONS_MAX: Final = 64
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """How long one may take and how many there may be.
+
+    Args:
+        request_seconds: from the connection, or from the answer before, to the answer.
+        connections: the oldest goes when there is one more.
+    """
+
+    request_seconds: float = 10.0
+    connections: int = 64
 
 
 class BoundedProtocol(H11Protocol):
-    """Ends a connection whose request and answer take too long.
+    """Ends a connection whose request and answer take too long."""
 
-    The oldest connection makes room for a new one when there are too many.
-    """
+    limits: ClassVar = ConnectionLimits()
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -22,11 +32,11 @@ class BoundedProtocol(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Start the clock of the first request."""
+        """Start the clock of the first request; make room if there are too many."""
         super().connection_made(transport)
         self._restart_clock()
         others = [item for item in self.connections if isinstance(item, type(self))]
-        if len(others) > CONNECTIONS_MAX:
+        if len(others) > self.limits.connections:
             min(others, key=lambda item: item.opened).transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -40,11 +50,18 @@ class BoundedProtocol(H11Protocol):
         self._restart_clock()
 
     def _restart_clock(self) -> None:
+        # Also for one that is closing: its peer may not read what is left to send.
         self._stop_clock()
-        if not self.transport.is_closing():
-            self._deadline = self.loop.call_later(REQUEST_SECONDS, self.transport.abort)
+        self._deadline = self.loop.call_later(
+            self.limits.request_seconds, self.transport.abort
+        )
 
     def _stop_clock(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def bounded(limits: ConnectionLimits) -> type[BoundedProtocol]:
+    """Return the protocol with these limits; uvicorn makes one per connection."""
+    return type("BoundedProtocol", (BoundedProtocol,), {"limits": limits})

@@ -19,6 +19,7 @@ from dicom_node.web.probe import Probe
 from dicom_node.web.token import Token
 
 _CHECK_SECONDS: Final = 1.0
+_HEAD_BYTES_MAX: Final = 8192
 # Counting jobs by state reads all of them: not for every one of many monitors.
 _BACKLOG_KEEP_SECONDS: Final = 5.0
 _HEADERS: Final = (
@@ -119,7 +120,7 @@ def _look(name: str, look: Look) -> Finding:
 
 
 class _Guard:
-    """Takes no request body and says on every answer that it must not be kept."""
+    """Refuses requests with a body or a large head; no answer may be kept."""
 
     def __init__(self, site: ASGIApp) -> None:
         self._site = site
@@ -130,14 +131,21 @@ class _Guard:
                 message["headers"] = [*message["headers"], *_HEADERS]
             await send(message)
 
-        headers = dict(scope.get("headers", ()))
-        if headers.get(b"content-length", b"0") == b"0" and (
-            b"transfer-encoding" not in headers
-        ):
-            await self._site(scope, receive, send_guarded)
-            return
-        # Nothing of it is read: the connection ends with the answer.
-        refused = PlainTextResponse(
-            "no request body is taken\n", 413, headers={"Connection": "close"}
-        )
-        await refused(scope, receive, send_guarded)
+        await (_refusal(scope) or self._site)(scope, receive, send_guarded)
+
+
+def _refusal(scope: Scope) -> Response | None:
+    """Return the answer to a request that is not looked at; it ends the connection."""
+    headers = dict(scope.get("headers", ()))
+    size = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
+    size += sum(len(name) + len(value) for name, value in scope.get("headers", ()))
+    status, text = 0, ""
+    if size > _HEAD_BYTES_MAX:
+        status, text = 431, "the request's head is too large\n"
+    elif headers.get(b"content-length", b"0") != b"0" or (
+        b"transfer-encoding" in headers
+    ):
+        status, text = 413, "no request body is taken\n"
+    if not status:
+        return None
+    return PlainTextResponse(text, status, headers={"Connection": "close"})

@@ -10,23 +10,28 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from dicom_node.core.errors import ConfigError
-from dicom_node.web.connections import BoundedProtocol
+from dicom_node.web.connections import ConnectionLimits, bounded
 
 _BACKLOG: Final = 64
 _KEEP_ALIVE_SECONDS: Final = 5
 _FINISH_SECONDS: Final = 2
 _HEADER_BYTES: Final = 16384
+_LIMITS: Final = ConnectionLimits()
 
 
 def serve_pages(
-    pages: ASGIApp, listener: socket.socket, *, stopped: Callable[[], bool]
+    pages: ASGIApp,
+    listener: socket.socket,
+    *,
+    stopped: Callable[[], bool],
+    limits: ConnectionLimits = _LIMITS,
 ) -> None:
     """Serve until SIGTERM or SIGINT, or until `stopped` says so."""
     # URLs may hold anything that a client writes: there is no access log.
     config = uvicorn.Config(
         pages,
         loop="asyncio",
-        http=BoundedProtocol,
+        http=bounded(limits),
         ws="none",
         lifespan="off",
         log_config=None,
