@@ -4,7 +4,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+
+import pytest
 
 from tests.attacks.datasets import PATIENT
 from tests.attacks.peer import Peer
@@ -110,8 +112,6 @@ def attack(receiver: Receiver, plan: Plan) -> Iterator[Attack]:
     assert peak <= plan.peak_bytes, f"the peak was {peak / MIB:.0f} MiB"
     after = _settled(receiver, before)
     check_log(receiver)
-    strays = receiver.strays()
-    assert not strays, f"left behind: {[path.name for path in strays]}"
     seen.saw(f"good peer served in {max(good.times):.2f} s at most")
     seen.saw(f"peak +{max(peak, 0) / MIB:.0f} MiB")
     seen.saw(f"afterwards {(after.rss_bytes - before.rss_bytes) / MIB:+.0f} MiB")
@@ -137,21 +137,28 @@ def check_log(receiver: Receiver) -> None:
 
 def _settled(receiver: Receiver, before: Gauge) -> Gauge:
     """Wait until memory, threads, descriptors and store are as before."""
-    last = before
-
-    def as_before() -> bool:
-        nonlocal last
-        last = receiver.gauge()
-        return (
-            last.threads <= before.threads
-            and last.descriptors <= before.descriptors + _DESCRIPTORS_ALLOWANCE
-            and last.rss_bytes <= before.rss_bytes * (1 + _RSS_SHARE) + _RSS_ALLOWANCE
-            and not receiver.strays()
+    try:
+        wait_until(
+            lambda: not _differences(receiver, before),
+            what="the receiver is as before",
+            seconds=SETTLE_SECONDS,
         )
+    except pytest.fail.Exception:
+        pytest.fail(f"afterwards: {_differences(receiver, before)}", pytrace=False)
+    return receiver.gauge()
 
-    wait_until(
-        as_before,
-        what=f"the receiver is as before ({before})",
-        seconds=SETTLE_SECONDS,
+
+def _differences(receiver: Receiver, before: Gauge) -> list[str]:
+    """Tell what the receiver holds more than it may."""
+    now = receiver.gauge()
+    most = Gauge(
+        round(before.rss_bytes * (1 + _RSS_SHARE)) + _RSS_ALLOWANCE,
+        before.threads,
+        before.descriptors + _DESCRIPTORS_ALLOWANCE,
     )
-    return last
+    found = [
+        f"{field.name} {getattr(now, field.name)}, before {getattr(before, field.name)}"
+        for field in fields(Gauge)
+        if getattr(now, field.name) > getattr(most, field.name)
+    ]
+    return found + [f"left behind: {path.name}" for path in receiver.strays()]

@@ -6,9 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.attacks.datasets import real_ct
-from tests.attacks.peer import Peer
+from tests.attacks.peer import CLOSED, Peer
 from tests.attacks.receiver import Receiver, running_receiver
-from tests.peers import wait_until
 
 # Short, so that what the receiver waits for is over within a test.
 SHORT: dict[str, object] = {
@@ -34,7 +33,6 @@ def receiver(
 def warm_up(receiver: Receiver) -> None:
     """Let the receiver load what it loads late and open what it keeps open."""
     dataset, instance = real_ct()
-    threads = receiver.gauge().threads
 
     def send(_: int) -> int:
         with Peer(receiver.port) as peer:
@@ -44,4 +42,7 @@ def warm_up(receiver: Receiver) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert set(pool.map(send, range(16))) == {0}
-    wait_until(lambda: receiver.gauge().threads <= threads, what="the warm-up is over")
+    with Peer(receiver.port) as stranger:
+        stranger.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert stranger.answer().kind == CLOSED
+    receiver.settle()

@@ -18,6 +18,7 @@ from tests.peers import PROJECT, ToolProcess, start_tool, wait_until
 
 MIB = 1 << 20
 _LISTENING = "listening "
+_STEADY = 20  # looks, 0.05 s apart
 # Failures of ours; what a sender does wrong is a warning.
 _FAULT_LEVELS = {"error", "critical"}
 
@@ -38,7 +39,8 @@ class Receiver:
     folder: Path
     port: int
     tool: ToolProcess
-    _checked_bytes: int = field(default=0)
+    _checked_bytes: int = 0
+    _own: set[Path] = field(default_factory=set)
 
     @property
     def store(self) -> Path:
@@ -71,18 +73,33 @@ class Receiver:
         """Return every file in the store, part files too."""
         return sorted(path for path in self.store.rglob("*") if path.is_file())
 
+    def settle(self) -> None:
+        """Wait until it rests; the files that it then has of its own are no strays."""
+        counts: list[int] = []
+
+        def rests() -> bool:
+            counts.append(self.gauge().threads)
+            return len(counts) > _STEADY and len(set(counts[-_STEADY:])) == 1
+
+        wait_until(rests, what="the number of threads is steady")
+        self._own = set(self._files_beside_store())
+
     def strays(self) -> list[Path]:
-        """Return what lies anywhere in the node's folder and should not."""
-        data = self.folder / "data"
+        """Return what lies in the node's folder and should not.
+
+        In the store only files that the database knows may lie, elsewhere only what
+        was there when the receiver settled.
+        """
         keys = self.known_keys()
-        return [
-            path
-            for path in self.folder.rglob("*")
-            if path.is_file()
-            and not (path.parent == self.folder and path.suffix in {".toml", ".log"})
-            and not (path.parent == data and path.name.startswith("node.db"))
-            and not (path.suffix == ".dcm" and path.stem in keys)
-        ]
+        stored = [path for path in self.files() if path.stem not in keys]
+        beside = [path for path in self._files_beside_store() if path not in self._own]
+        return stored + beside
+
+    def _files_beside_store(self) -> Iterator[Path]:
+        for path in self.folder.rglob("*"):
+            database = path.name.startswith("node.db")
+            if path.is_file() and self.store not in path.parents and not database:
+                yield path
 
     def known_keys(self) -> set[str]:
         """Return the file key of every version that the database knows."""

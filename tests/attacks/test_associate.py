@@ -221,7 +221,6 @@ def test_a_rejection_has_the_standards_reason(receiver: Receiver) -> None:
         ((1, 1, 2), Offer(application_context=b"1.2.840.10008.3.1.1.2")),
         ((1, 1, 7), Offer(called=b"SOMEBODY")),
         ((1, 1, 7), Offer(called=b" " * 16)),
-        ((1, 1, 7), Offer(called=b"AINODE\0")),
         ((1, 2, 2), Offer(version=2)),
     ):
         with Peer(receiver.port) as peer:

@@ -19,7 +19,7 @@ from tests.peers import PROJECT
 MARK = "qzmark"
 HOSTILE = (
     f"../../{MARK}",
-    f"/tmp/{MARK}",
+    f"/etc/{MARK}",
     f"..\\..\\{MARK}.exe",
     "..",
     "1/4",
@@ -153,9 +153,9 @@ def test_hostile_descriptions_are_kept_and_go_nowhere_else(
 
 def printed(receiver: Receiver, arguments: list[str]) -> str:
     """Return what a sub-command prints for a person."""
+    configuration = str(receiver.folder / "node.toml")
     ended = subprocess.run(
-        [sys.executable, "-m", "dicom_node", *arguments]
-        + ["--config", str(receiver.folder / "node.toml")],
+        [sys.executable, "-m", "dicom_node", *arguments, "--config", configuration],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
