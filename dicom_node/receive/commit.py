@@ -156,12 +156,11 @@ class GroupCommitter:
         try:
             self._publish(group)
             self._record([entry for entry in group if entry.outcome is None])
-        except Exception as error:  # noqa: BLE001 - followers must hear something
-            log.error("commit failed", extra={"reason": type(error).__name__})
+        except Exception as error:  # noqa: BLE001 - everybody has to hear something
+            for entry in group:
+                if entry.outcome is None:
+                    self._fail(entry, error)
         for entry in group:
-            if entry.outcome is None:
-                entry.outcome = OutOfResources("the commit failed")
-                self._doubt(entry)
             if isinstance(entry.outcome, ReceiveError):
                 self._drop(entry)
         self._options.committed(len(group), time.monotonic() - begun)
@@ -202,6 +201,14 @@ class GroupCommitter:
                 entry.outcome = error
                 self._doubt(entry)
             return
+        except Exception as error:  # noqa: BLE001 - see below
+            if len(group) == 1:
+                raise
+            # One that cannot be recorded must not take the others with it.
+            log.error("group split", extra={"reason": type(error).__name__})
+            for entry in group:
+                self._record_alone(entry)
+            return
         pass_point("after-commit")
         for entry, outcome in zip(group, outcomes, strict=True):
             entry.outcome = outcome
@@ -211,6 +218,17 @@ class GroupCommitter:
             ):
                 self._delete(entry.instance.file_key)  # kept under another key
         self._settle_doubts()
+
+    def _record_alone(self, entry: _Entry) -> None:
+        try:
+            self._record([entry])
+        except Exception as error:  # noqa: BLE001 - the next one is to be recorded
+            self._fail(entry, error)
+
+    def _fail(self, entry: _Entry, error: Exception) -> None:
+        log.error("instance failed", extra={"reason": type(error).__name__})
+        entry.outcome = ReceiveError("an internal error")
+        self._doubt(entry)
 
     def _doubt(self, entry: _Entry) -> None:
         """Keep a file whose transaction may or may not have happened."""

@@ -79,7 +79,7 @@ class PduReader:
         sink: Sink,
         *,
         max_pdu_bytes: int,
-        buffer_bytes: int = 256 * 1024,
+        buffer_bytes: int = 128 * 1024,
     ) -> None:
         self._connection = connection
         self._sink = sink

@@ -174,7 +174,7 @@ def _write_all(descriptor: int, content: bytes) -> None:
         view = view[written:]
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path | str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

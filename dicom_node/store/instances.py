@@ -7,7 +7,6 @@ import mmap
 import os
 import secrets
 import threading
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from dicom_node.part10.digest import dataset_digest, name_digest, names
 from dicom_node.part10.head import split_head
 from dicom_node.store.files import (
     FILE_MODE,
+    FILE_SUFFIX,
     FOLDER_MODE,
     PART_SUFFIX,
     FileStore,
@@ -41,7 +41,7 @@ class PartFile:
     lives.
     """
 
-    def __init__(self, path: Path, files: "InstanceFiles") -> None:
+    def __init__(self, path: str, files: "InstanceFiles") -> None:
         self._path = path
         self._files = files
         self._space_at = _SPACE_STEP_BYTES
@@ -110,7 +110,7 @@ class PartFile:
             OutOfResources: the disk does not take the name.
         """
         try:
-            self._path.rename(self._files.path(key))
+            os.rename(self._path, self._files.file_name(key))
         except OSError as error:
             raise out_of_resources(error) from None
         self._close()
@@ -119,7 +119,7 @@ class PartFile:
         """Remove what is there; nothing happens after `publish`."""
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):
-                self._path.unlink(missing_ok=True)
+                os.unlink(self._path)
             self._close()
 
     def _close(self) -> None:
@@ -138,6 +138,8 @@ class InstanceFiles(FileStore):
 
     def __init__(self, folder: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(folder, min_free_bytes=min_free_bytes)
+        self._root = f"{folder}{os.sep}"
+        self._parts = f"{folder / PARTS}{os.sep}"
         self._ready = False
         self._making = threading.Lock()
 
@@ -150,9 +152,7 @@ class InstanceFiles(FileStore):
         try:
             if not self._ready:
                 self._make_folders()
-            return PartFile(
-                self.folder / PARTS / f"{uuid.uuid4().hex}{PART_SUFFIX}", self
-            )
+            return PartFile(self._parts + secrets.token_hex(16) + PART_SUFFIX, self)
         except FileNotFoundError:
             self._ready = False  # somebody removed the folders; the next one makes them
             raise OutOfResources("the folder of instances is gone") from None
@@ -165,6 +165,10 @@ class InstanceFiles(FileStore):
         if len(name_digest) != _DIGEST_DIGITS:
             raise StoreError("a digest of a name has 32 hexadecimal digits")
         return name_digest + secrets.token_hex(_RANDOM_BYTES)
+
+    def file_name(self, key: str) -> str:
+        """Return `path` as text, which costs less."""
+        return f"{self._root}{key[:2]}{os.sep}{key}{FILE_SUFFIX}"
 
     def intact(self, key: str) -> bool:
         """Say whether the file under this key holds what was received."""
@@ -188,7 +192,7 @@ class InstanceFiles(FileStore):
             OutOfResources: the disk failed.
         """
         try:
-            for folder in {self.path(key).parent for key in keys}:
+            for folder in {os.path.dirname(self.file_name(key)) for key in keys}:
                 sync_folder(folder)
         except OSError as error:
             raise out_of_resources(error) from None

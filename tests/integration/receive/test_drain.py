@@ -3,9 +3,8 @@
 import threading
 from pathlib import Path
 
-from dicom_node.core.clock import SystemClock
-from dicom_node.receive.acceptor import Acceptor, ReceiveOptions
-from dicom_node.store.files import FileStore
+from dicom_node.receive.acceptor import Acceptor
+from dicom_node.receive.options import ReceiveOptions
 from tests.integration.receive.node import Node, until
 from tests.integration.receive.test_hostile import (
     CONTEXTS,
@@ -25,13 +24,7 @@ from tests.integration.receive.wire import (
 
 def start(tmp_path: Path) -> tuple[Acceptor, Node]:
     node = Node(tmp_path)
-    acceptor = Acceptor(
-        ReceiveOptions(),
-        on_instance=node.on_instance,
-        store=FileStore(tmp_path),
-        on_association=node.associations.append,
-        clock=SystemClock(),
-    )
+    acceptor = Acceptor(ReceiveOptions(), node.parts())
     _, node.port = acceptor.start()
     return acceptor, node
 
@@ -39,13 +32,7 @@ def start(tmp_path: Path) -> tuple[Acceptor, Node]:
 def test_an_idle_node_stops_at_once_and_the_port_is_free(tmp_path: Path) -> None:
     acceptor, node = start(tmp_path)
     assert acceptor.drain(5)
-    again = Acceptor(
-        ReceiveOptions(port=node.port),
-        on_instance=node.on_instance,
-        store=FileStore(tmp_path),
-        on_association=node.associations.append,
-        clock=SystemClock(),
-    )
+    again = Acceptor(ReceiveOptions(port=node.port), node.parts())
     assert again.start()[1] == node.port
     assert again.drain(5)
 
@@ -89,4 +76,4 @@ def test_what_does_not_end_in_time_is_cut_and_told(tmp_path: Path) -> None:
     peer.connection.sendall(pdu(P_DATA, pdv(3, 3, head)))
     assert not acceptor.drain(0.3)
     until(lambda: len(node.associations) == 1)
-    assert node.associations[0].reason == "aborted"
+    assert node.associations[0].reason == "aborted: the node is shutting down"

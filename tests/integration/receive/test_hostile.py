@@ -151,23 +151,6 @@ def test_b8_a_data_set_without_end_is_cut(tmp_path: Path) -> None:
         assert node.files() == []
 
 
-def test_a_full_receive_buffer_is_answered_with_try_again(tmp_path: Path) -> None:
-    with running_node(tmp_path, max_buffered_bytes=20_000) as node:
-        first, second = associated(node), associated(node)
-        head = command(STORE_RQ, sop_class=CT, instance=CT_UID, dataset=True)
-        first.connection.sendall(
-            pdu(P_DATA, pdv(3, 3, head)) + pdu(P_DATA, pdv(3, 0, CT_BYTES[:16000]))
-        )
-        # One alone may go over the limit; the second finds the buffer taken.
-        statuses = {store(second)}
-        first.connection.sendall(pdu(P_DATA, pdv(3, 2, CT_BYTES[16000:32000])))
-        statuses.add(first.status())
-        assert 0xA700 in statuses
-        assert store(second) == 0, "what was held is given back"
-        first.close()
-        second.close()
-
-
 def test_b9_millions_of_empty_elements_are_refused(tmp_path: Path) -> None:
     elements = b"".join(
         struct.pack("<HH2sH", 0x0009, number, b"LO", 0) for number in range(0xFFFF)

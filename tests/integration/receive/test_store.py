@@ -8,12 +8,11 @@ from pydicom.data import get_testdata_file
 from pydicom.uid import UID, generate_uid
 from pynetdicom import AE, build_context
 
-from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ConfigError, DatabaseError, OutOfResources
 from dicom_node.core.types import ReceivedInstance
-from dicom_node.receive.acceptor import Acceptor, ReceiveOptions
+from dicom_node.receive.acceptor import Acceptor
 from dicom_node.receive.admission import Peer
-from dicom_node.store.files import FileStore
+from dicom_node.receive.options import ReceiveOptions
 from tests.integration.receive.node import (
     Node,
     dataset_bytes,
@@ -242,6 +241,41 @@ def test_a_refused_instance_leaves_no_file(tmp_path: Path) -> None:
         assert node.files() == []
 
 
+def test_a_doubtful_file_without_a_row_goes_when_the_database_is_back(
+    tmp_path: Path,
+) -> None:
+    def down(_: ReceivedInstance) -> None:
+        raise DatabaseError("locked")
+
+    dataset = dcmread(bundled("CT_small.dcm"))
+    with running_node(tmp_path) as node:
+        node.fault = down
+        assert send(node, dataset, "1.2.840.10008.1.2.1") == 0xA700
+        node.fault = None
+        assert send(node, dataset, "1.2.840.10008.1.2.1") == 0
+        (kept,) = node.files()
+        assert kept.stem == node.received[-1].file_key
+
+
+def test_a_full_disk_is_told_before_the_data_set_is_read_to_its_end(
+    tmp_path: Path,
+) -> None:
+    path = bundled("CT_small.dcm")
+    sent, syntax = dataset_bytes(path)
+    dataset = dcmread(path)
+    sop_class, instance = str(dataset.SOPClassUID), str(dataset.SOPInstanceUID)
+    with running_node(tmp_path, min_free_bytes=1 << 62) as node:
+        peer = RawPeer.connect(node.port)
+        peer.associate({1: (sop_class, syntax)})
+        head = command(STORE_RQ, sop_class=sop_class, instance=instance, dataset=True)
+        whole = message(1, head, sent)
+        peer.connection.sendall(whole[:-100])
+        assert peer.status() == 0xA700
+        peer.connection.sendall(whole[-100:] + whole)
+        assert peer.status() == 0xA700
+        assert node.files() == []
+
+
 def test_a_refused_repeat_leaves_the_acknowledged_file(tmp_path: Path) -> None:
     def refuse(_: ReceivedInstance) -> None:
         raise OutOfResources("full")
@@ -274,12 +308,6 @@ def test_an_unexpected_fault_is_a_processing_failure_without_its_text(
 
 def test_a_port_that_is_taken_names_the_remedy(tmp_path: Path) -> None:
     with running_node(tmp_path) as node:
-        second = Acceptor(
-            ReceiveOptions(port=node.port),
-            on_instance=node.on_instance,
-            store=FileStore(tmp_path),
-            on_association=node.associations.append,
-            clock=SystemClock(),
-        )
+        second = Acceptor(ReceiveOptions(port=node.port), node.parts())
         with pytest.raises(ConfigError, match=r"taken.*node\.port"):
             second.start()
