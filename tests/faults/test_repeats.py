@@ -1,6 +1,11 @@
 """The same again, and other things under the same name (F08, F09; invariant I4)."""
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from tests.faults import checker
 from tests.faults.conftest import MakeNode
@@ -96,3 +101,52 @@ def test_an_image_that_comes_by_two_associations_at_once_is_one(
         )
         assert repeats
         measured |= {"sent": len(log.sent), **verdict.counts()}
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [_truncate, _empty, _flip, Path.unlink])
+def test_an_image_whose_file_was_damaged_at_rest_is_healed_by_a_resend(
+    make_node: MakeNode, log: SenderLog, damage: Callable[[Path], None]
+) -> None:
+    with fault_row(
+        "F06",
+        fault=f"stored files damaged at rest ({damage.__name__.strip('_')}), then "
+        "their images come again among new ones",
+        how="4 of 8 files changed on the disk; resend over 2 associations",
+        expected="0x0000 means that the bytes are there again; the others unharmed",
+    ) as measured:
+        node = make_node().start()
+        study = make_study(8)
+        assert send(node.port, log, study)
+        damaged = {item.sop_instance_uid for item in study[:4]}
+        for row in checker.rows(node):
+            if row.sop_instance_uid in damaged:
+                damage(next(node.instances_dir.rglob(f"{row.file_key}*")))
+        again = SenderLog()
+        more = make_study(8)
+        assert send_at_once(node.port, again, study + more, associations=2)
+        assert set(again.statuses()) == {0}
+        verdict = checker.judge(node, again)
+        assert (verdict.lost, verdict.orphans, verdict.parts) == (0, 0, 0)
+        # What is damaged may stay beside as evidence, but nothing reads it any more.
+        files = checker.snapshot(node).files
+        current = {
+            row.sop_instance_uid: files.get(row.file_key)
+            for row in checker.rows(node)
+            if row.current
+        }
+        assert current == {item.sop_instance_uid: item.sha256 for item in study + more}
+        measured |= {"resent": len(again.sent), "lost": verdict.lost}
