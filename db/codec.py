@@ -1,11 +1,14 @@
 """Values as JSON documents and back; what an older version wrote still reads."""
 
+import contextlib
 import math
+import re
 from dataclasses import asdict, fields
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Final
 
-from db.columns import MAX_ITEMS
+from db.columns import JSON_TEXT_LENGTH, MAX_ITEMS, clean_json, to_json
 from dicom_node.core.states import Outcome
 from dicom_node.core.types import (
     CodedConcept,
@@ -20,17 +23,43 @@ from dicom_node.core.types import (
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_HEADER_FIELDS = frozenset(item.name for item in fields(RoutingHeader))
+_HEADER_NAMES: Final = tuple(item.name for item in fields(RoutingHeader))
+_HEADER_DEFAULTS: Final = tuple(item.default for item in fields(RoutingHeader))
+_header_values = attrgetter(*_HEADER_NAMES)
+# JSON's escapes of NUL and of surrogates: what no column keeps as it is.
+_TO_CLEAN: Final = re.compile(r"\\u(?:0000|d[89a-f])")
 
 
 def encode_header(header: RoutingHeader) -> dict[str, Any]:
     """Return the header as a document; an age that is no number is missing."""
-    document = {name: getattr(header, name) for name in _HEADER_FIELDS}
+    document = _differing(header)
     age = header.patient_age_years
     if age is not None and not math.isfinite(age):
-        document["patient_age_years"] = None
-    document["image_type"] = list(header.image_type[:MAX_ITEMS])
+        document.pop("patient_age_years", None)
+    if "image_type" in document:
+        document["image_type"] = list(header.image_type[:MAX_ITEMS])
     return document
+
+
+def header_text(header: RoutingHeader) -> str:
+    """Return the header as the JSON text that a `Document` column would keep."""
+    if len(header.image_type) <= MAX_ITEMS:
+        with contextlib.suppress(ValueError):
+            text = to_json(_differing(header))
+            if len(text) <= JSON_TEXT_LENGTH and not _TO_CLEAN.search(text):
+                return text
+    return to_json(clean_json(encode_header(header)))
+
+
+def _differing(header: RoutingHeader) -> dict[str, Any]:
+    """Return what is not as in an empty header; the rest is known without it."""
+    return {
+        name: value
+        for name, value, default in zip(
+            _HEADER_NAMES, _header_values(header), _HEADER_DEFAULTS, strict=True
+        )
+        if value != default
+    }
 
 
 def decode_header(document: dict[str, Any]) -> RoutingHeader:

@@ -1,5 +1,6 @@
 """Column types: aware UTC times, text that every engine can hold."""
 
+import json
 import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,27 +17,38 @@ UID_LENGTH = 128  # PS3.5 9.1 allows 64; senders in the wild exceed it
 AE_LENGTH = 64  # PS3.5 6.2 allows 16
 NAME_LENGTH = 256
 TEXT_LENGTH = 1024
+JSON_TEXT_LENGTH = 4 * TEXT_LENGTH
 STATE_LENGTH = 16
 MAX_ITEMS = 256
 
 
+to_json = json.JSONEncoder(allow_nan=False, separators=(",", ":")).encode
+
+
 def clean(text: str, length: int = TEXT_LENGTH) -> str:
     """Make text that SQLite and PostgreSQL both store: no NUL, valid UTF-8, bounded."""
+    if len(text) <= length and text.isascii() and "\x00" not in text:
+        return text
     kept = text.replace("\x00", "")[:length]
     return kept.encode("utf-8", "replace").decode("utf-8")
 
 
-def _clean_json(value: Any, length: int) -> Any:
+def clean_json(value: Any, length: int = JSON_TEXT_LENGTH) -> Any:
+    """Clean every text of a JSON value.
+
+    Raises:
+        ValueError: a number is not finite.
+    """
     if isinstance(value, str):
         return clean(value, length)
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError("JSON has no number that is not finite")
     if isinstance(value, dict):
         return {
-            clean(str(key)): _clean_json(item, length) for key, item in value.items()
+            clean(str(key)): clean_json(item, length) for key, item in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_clean_json(item, length) for item in value]
+        return [clean_json(item, length) for item in value]
     return value
 
 
@@ -102,7 +114,7 @@ class Document(TypeDecorator[Any]):
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
         """Clean every text in the document."""
-        return _clean_json(value, 4 * TEXT_LENGTH)
+        return clean_json(value)
 
 
 def new_id(added: "CursorResult[*tuple[Any, ...]]") -> int:

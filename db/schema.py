@@ -13,7 +13,8 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 
-from db.engine import Database, open_engine, parse_url, wrapped_errors
+from db.engine import Database, open_engine, parse_url
+from db.errors import wrapped_errors
 from dicom_node.core.errors import DatabaseError
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"

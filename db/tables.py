@@ -91,7 +91,8 @@ versions = Table(
     Column("id", Integer, primary_key=True),
     Column("instance_id", ForeignKey("instances.id"), nullable=False),
     Column("receipt", String(STATE_LENGTH), nullable=False),
-    Column("current", Boolean, nullable=False),
+    # TRUE or NULL, never FALSE: to the unique key below, NULLs differ.
+    Column("current", Boolean),
     Column("received_at", UTCDateTime(), nullable=False),
     Column("repeats", Integer, nullable=False),
     Column("repeated_at", UTCDateTime()),
@@ -107,14 +108,7 @@ versions = Table(
     Column("dataset_digest", Identifier(64), nullable=False),
     Column("header", Document(), nullable=False),
     _one_of("receipt", Receipt),
-    Index("ix_versions_instance_id", "instance_id"),
-    Index(
-        "uq_versions_current",
-        "instance_id",
-        unique=True,
-        sqlite_where=text("current"),
-        postgresql_where=text("current"),
-    ),
+    UniqueConstraint("instance_id", "current"),
 )
 
 decisions = Table(

@@ -88,7 +88,7 @@ def _receipt(row: AnyRow) -> ReceiptStory:
         sop_class_uid=row.sop_class_uid,
         transfer_syntax_uid=row.transfer_syntax_uid,
         receipt=Receipt(row.receipt),
-        current=row.current,
+        current=bool(row.current),
         revision=row.revision,
         received_at=row.received_at,
         repeats=row.repeats,

@@ -23,11 +23,19 @@ def upgrade() -> None:
 
 
 def _versions() -> None:
+    # One key says which version is current and finds all of an instance: TRUE once,
+    # NULL as often as needed.
+    op.drop_index("uq_versions_current", table_name="versions")
     with op.batch_alter_table("versions") as table:
         table.drop_constraint("uq_versions_instance_id_dataset_sha256", type_="unique")
         table.drop_column("pixel_sha256")
         table.alter_column("dataset_sha256", new_column_name="dataset_digest")
-        table.create_index("ix_versions_instance_id", ["instance_id"])
+        table.alter_column("current", existing_type=sa.Boolean(), nullable=True)
+    op.execute(sa.text('UPDATE versions SET "current" = NULL WHERE NOT "current"'))
+    with op.batch_alter_table("versions") as table:
+        table.create_unique_constraint(
+            "uq_versions_instance_id_current", ["instance_id", "current"]
+        )
 
 
 def _studies() -> None:

@@ -1,6 +1,7 @@
 """Received instances, decisions and results as the tests need them."""
 
 import hashlib
+import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -63,7 +64,11 @@ def received(
     pixels: str = "pixels",
     data: str = "",
 ) -> ReceivedInstance:
-    """Return an instance; `data` stands for everything that is not pixels."""
+    """Return an instance in a file of its own.
+
+    Args:
+        data: stands for everything that is not pixels.
+    """
     sop_instance_uid = f"{study}.1.{number}"
     content = digest(f"{sop_instance_uid} {data} {pixels}")
     return ReceivedInstance(
@@ -76,7 +81,7 @@ def received(
         called_ae_title="AINODE",
         peer_address="127.0.0.1",
         received_at=at,
-        file_key=f"{content}-{digest(pixels)}-{at.timestamp()}",
+        file_key=f"{content}-{digest(pixels)}-{uuid.uuid4().hex}",
         size_bytes=1000,
         dataset_digest=content[:32],
         header=RoutingHeader(

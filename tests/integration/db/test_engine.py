@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import insert, select, text
 
-from db.engine import Collision, Database
+from db.engine import Database
+from db.errors import Collision
 from db.tables import studies
 from dicom_node.core.errors import DatabaseError
 from tests import postgres
@@ -92,14 +93,14 @@ def test_a_full_disk_is_an_error_and_reception_goes_on_when_there_is_space(
 
     def fill() -> None:
         for number in range(1000):
-            samples.enter(sqlite_database, samples.received("1.8", number))
+            with sqlite_database.write() as connection:
+                connection.execute(insert(studies), _study_row(f"1.8.{number}"))
 
     allow(1)  # SQLite takes the present size instead
     with pytest.raises(DatabaseError, match="the disk is full"):
         fill()
     allow(10**6)
-    number = 2000
-    assert samples.enter(sqlite_database, samples.received("1.8", number)).revision
+    assert samples.enter(sqlite_database, samples.received("1.9")).revision
 
 
 def test_a_thread_waits_no_longer_than_the_limit_for_another(

@@ -157,7 +157,9 @@ def test_the_files_of_instances_and_reports_are_known(database: Database) -> Non
     work.settle_job(
         database, samples.claim(database), samples.settlement(), now=after(3)
     )
-    assert list(instances.known_keys(database)) == [received().file_key]
+    (kept,) = instances.find(database, received().sop_instance_uid)
+    assert list(instances.known_keys(database)) == [kept.file_key]
+    assert instances.recorded_keys(database, [kept.file_key, "gone"]) == {kept.file_key}
     assert list(instances.known_report_keys(database)) == ["2.25.100.dcm"]
 
 

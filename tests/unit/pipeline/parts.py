@@ -68,6 +68,12 @@ class FolderStore:
     def delete(self, key: str) -> None:
         self.path(key).unlink(missing_ok=True)
 
+    def intact(self, key: str) -> bool:
+        return (
+            self.path(key).exists()
+            and hashlib.sha256(self.path(key).read_bytes()).hexdigest() == key
+        )
+
     def same_dataset(self, kept: str, other: str) -> bool:
         return self.path(kept).read_bytes() == self.path(other).read_bytes()
 
