@@ -23,7 +23,6 @@ from dicom_node.core.tls import (
 
 log = logging.getLogger("dicom_node.receive")
 
-_LOOK_SECONDS: Final = 1.0
 _REMIND_SECONDS: Final = 86400.0
 _MAX_SUBJECT: Final = 1024
 # RFC 4514 section 3; what is not there keeps the name that OpenSSL has for it.
@@ -51,13 +50,21 @@ class ServerTLS:
     Args:
         client_required: whether callers need a certificate. One that they show has to
             be signed by `files.ca` in any case.
+        look_seconds: how often `look` really looks.
 
     Raises:
         ConfigError: the files cannot be used, or one that is needed is not named.
     """
 
-    def __init__(self, files: TLSFiles, *, client_required: bool = True) -> None:
+    def __init__(
+        self,
+        files: TLSFiles,
+        *,
+        client_required: bool = True,
+        look_seconds: float = 1.0,
+    ) -> None:
         self._files = files
+        self._look_seconds = look_seconds
         self._client_required = client_required
         self._asked = False
         self._next_look = 0.0
@@ -98,11 +105,11 @@ class ServerTLS:
         self._asked = True
 
     def look(self) -> None:
-        """Read the files again if they changed, at most once a second."""
+        """Read the files again if they changed, or if somebody asked for it."""
         now = time.monotonic()
         if now < self._next_look and not self._asked:
             return
-        self._next_look = now + _LOOK_SECONDS
+        self._next_look = now + self._look_seconds
         signature = self._sign()
         if signature != self._signature or self._asked:
             self._asked, self._signature = False, signature

@@ -24,14 +24,15 @@ NOT_WHOLE: Final = "the association request was not whole in time"
 SLOW_HANDSHAKE: Final = "the TLS handshake was not finished in time"
 HANDSHAKE_FAILED: Final = "the TLS handshake failed"
 
+_NOT_SIGNED: Final = "the caller's TLS certificate is not signed by tls.ca"
+_TOO_WEAK: Final = "the caller's TLS certificate has a key that is too weak"
+# The codes of OpenSSL's x509_vfy.h.
 _CERTIFICATE_REASONS: Final = {
     9: "the caller's TLS certificate is not valid yet",
     10: "the caller's TLS certificate has expired",
-    18: "the caller's TLS certificate is not signed by tls.ca",
-    19: "the caller's TLS certificate is not signed by tls.ca",
-    20: "the caller's TLS certificate is not signed by tls.ca",
-    21: "the caller's TLS certificate is not signed by tls.ca",
     26: "the caller's TLS certificate is not meant for clients",
+    **dict.fromkeys((2, 18, 19, 20, 21), _NOT_SIGNED),
+    **dict.fromkeys((66, 67, 68), _TOO_WEAK),
 }
 _NODE_NOT_TRUSTED: Final = "the caller does not accept the node's TLS certificate"
 _TLS_REASONS: Final = {
