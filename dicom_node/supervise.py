@@ -25,9 +25,9 @@ EXIT_CONFIGURATION: Final = 2
 EXIT_AT_ONCE: Final = 1
 STUCK_SECONDS: Final = 30.0
 # These say where they listen before the node is ready; a fault of theirs ends it.
-_ANNOUNCING: Final = ("receive", "web")
+_ANNOUNCING: Final = (RECEIVE, "web")
 # What takes new work stops first; what shows how the node is, last.
-_STOP_ORDER: Final = ("receive", "work", "deliver", "web")
+_STOP_ORDER: Final = (RECEIVE, "work", "deliver", "web")
 _TICK_SECONDS: Final = 0.1
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 10.0
@@ -63,8 +63,8 @@ class Supervisor:
     metrics_dir: Path
     manager: ServiceManager = field(default_factory=ServiceManager)
     signals: Signals = field(default_factory=Signals)
+    beats: "Beats" = field(default_factory=lambda: Beats())
     _children: dict[str, _Child] = field(default_factory=dict)
-    _beats: "Beats" = field(default_factory=lambda: Beats(STUCK_SECONDS))
 
     def run(self) -> int:
         """Run until SIGTERM or SIGINT; return the exit code."""
@@ -87,15 +87,16 @@ class Supervisor:
         return EXIT_AT_ONCE if self.signals.at_once else 0
 
     def _start_all(self) -> str:
-        """Start every role; return the address of the receiver."""
-        address = ""
-        for role in self.roles:
-            if self.signals.asked:
-                break
-            self._start(role, announced=role in _ANNOUNCING)
-            if role in _ANNOUNCING:
-                heard = self._wait_listening(role)
-                address = heard if role == RECEIVE else address
+        """Start the receiver, then every other role; return where it listens."""
+        first, *others = self.roles
+        self._start(first, announced=True)
+        address = self._wait_listening(first)
+        for role in others:
+            if not self.signals.asked:
+                self._start(role, announced=role in _ANNOUNCING)
+        for role in others:
+            if role in _ANNOUNCING and not self.signals.asked:
+                self._wait_listening(role)
         return address
 
     def _start(self, role: str, *, announced: bool = False) -> None:
@@ -166,15 +167,10 @@ class Supervisor:
     def _end_stuck(self) -> None:
         """Kill a receiver that runs and gives no sign of life; it is started again."""
         ours = {child.process.pid for child in self._children.values()}
-        for slot in self._beats.stuck(self.metrics_dir):
+        for slot in self.beats.stuck(self.metrics_dir):
             if slot.pid in ours or slot.parent in ours:
                 log.error(
-                    "role stuck, killing",
-                    extra={
-                        "role": slot.role,
-                        "pid": slot.pid,
-                        "seconds": STUCK_SECONDS,
-                    },
+                    "role stuck, killing", extra={"role": slot.role, "pid": slot.pid}
                 )
                 os.kill(slot.pid, signal.SIGKILL)
 
@@ -217,14 +213,18 @@ class Beats:
 
     _EVERY_SECONDS: Final = 1.0
 
-    def __init__(self, limit_seconds: float) -> None:
-        self._limit = limit_seconds
-        self._looked_at = time.monotonic()
+    def __init__(
+        self,
+        limit_seconds: float = STUCK_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._limit, self._clock = limit_seconds, clock
+        self._looked_at = clock()
         self._seen: dict[int, tuple[float, float]] = {}  # pid: beat, silent for
 
     def stuck(self, metrics_dir: Path) -> list[SlotReading]:
         """Return the silent ones, each once; looks once a second."""
-        now = time.monotonic()
+        now = self._clock()
         waited = now - self._looked_at
         if waited < self._EVERY_SECONDS:
             return []
