@@ -9,6 +9,7 @@ import pytest
 from dicom_node.core.errors import (
     CannotUnderstand,
     DatabaseError,
+    NodeError,
     OutOfResources,
     ReceiveError,
 )
@@ -128,7 +129,7 @@ def commit_all(
             outcomes[number] = commits.commit(
                 Part(disk, str(number)), instance(key(number))
             )
-        except Exception as error:
+        except NodeError as error:
             outcomes[number] = error
 
     threads = [threading.Thread(target=run, args=(n,)) for n in range(count)]
