@@ -1,5 +1,6 @@
 """The receiver under attack: `dicom-node receive` in processes of its own."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -173,8 +174,9 @@ def running_receiver(
 def _with_children(pid: int) -> Iterator[int]:
     yield pid
     for listing in Path(f"/proc/{pid}/task").glob("*/children"):
-        for child in listing.read_text().split():
-            yield from _with_children(int(child))
+        with contextlib.suppress(FileNotFoundError):  # the thread has just ended
+            for child in listing.read_text().split():
+                yield from _with_children(int(child))
 
 
 def _status_kib(pid: int, name: str) -> int:

@@ -44,7 +44,7 @@ NONSENSE: dict[str, bytes] = {
     "PDV without a control header": pdu(P_DATA, struct.pack(">IB", 1, 1)),
     "PDV of length 0": pdu(P_DATA, struct.pack(">I", 0)),
     "PDV longer than its PDU": pdu(P_DATA, struct.pack(">IBB", 5000, 1, 3) + ECHO),
-    "PDV shorter than its PDU": pdu(P_DATA, pdv(1, 3, ECHO) + b"\0\0"),
+    "PDV shorter than its PDU": pdu(P_DATA, pdv(1, 1, ECHO[:20]) + b"\0\0"),
     "empty last command fragment": one(1, 3, b""),
     "command that is no data set": one(1, 3, b"\xff" * 40),
     "command of zeros": one(1, 3, bytes(40)),
