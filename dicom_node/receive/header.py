@@ -1,6 +1,5 @@
 """Read the routing header out of a walked data set; no patient identity stays."""
 
-import re
 from datetime import date
 from typing import Final, Literal
 
@@ -45,20 +44,24 @@ WANTED: Final = frozenset(
 _MAX_TEXT: Final = 256
 _TEXT_DELIMITERS: Final = {0x0A, 0x0C, 0x0D, 0x09, 0x5C}
 _DAYS_PER_UNIT: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
+# Of an IS, PS3.5 6.2.
+_MAX_DIGITS: Final = 12
 _MAX_INT: Final = 2**31 - 1
 
 
 class Header:
     """The wanted top-level values of one data set, decoded on request."""
 
+    __slots__ = ("_order", "_values")
+
     def __init__(self, values: dict[int, bytes], *, little: bool) -> None:
         self._values = values
         self._order: Literal["little", "big"] = "little" if little else "big"
-        self._codecs = self._character_sets()
 
     def raw(self, tag: int) -> bytes:
-        """Return the value's bytes without padding, b"" if there is none."""
-        return self._values.get(tag, b"").strip(b" \0")
+        """Return the value's first bytes without padding, b"" if there is none."""
+        value = self._values.get(tag)
+        return value.strip(b" \0") if value else b""
 
     def code(self, tag: int) -> str:
         """Return a value of the default repertoire (CS, UI, DA, AS, IS)."""
@@ -70,16 +73,19 @@ class Header:
         if value.isascii() and b"\x1b" not in value:
             return _printable(value.decode("ascii"))
         try:
-            decoded = decode_bytes(value, self._codecs, _TEXT_DELIMITERS)
+            decoded = decode_bytes(value, self._character_sets(), _TEXT_DELIMITERS)
         except Exception:  # noqa: BLE001 - pydicom warns or raises on a bad sequence
             decoded = value.decode("latin-1")
         return _printable(decoded)
 
     def number(self, tag: int) -> int | None:
         """Return an IS value, None if it is absent or no 32-bit integer."""
-        match = re.fullmatch(r"[+-]?[0-9]{1,12}", self.code(tag).strip())
-        value = int(match[0]) if match else None
-        return value if value is not None and abs(value) <= _MAX_INT else None
+        text = self.code(tag)
+        digits = text[1:] if text[:1] in ("+", "-") else text
+        if len(digits) > _MAX_DIGITS or not digits.isdecimal():
+            return None
+        value = int(text)
+        return value if abs(value) <= _MAX_INT else None
 
     def short(self, tag: int) -> int | None:
         """Return a US value, None if it is absent; SL and UL are read alike."""
@@ -89,14 +95,13 @@ class Header:
     def routing(self, *, has_pixels: bool) -> RoutingHeader:
         """Return what completion and routing need."""
         frames = self.number(NUMBER_OF_FRAMES)
+        image_type = self.code(IMAGE_TYPE).split("\\")
         return RoutingHeader(
             modality=self.code(MODALITY),
             body_part_examined=self.code(BODY_PART_EXAMINED),
             view_position=self.code(VIEW_POSITION),
             patient_age_years=self._age_years(),
-            image_type=tuple(
-                part.strip() for part in self.code(IMAGE_TYPE).split("\\") if part
-            ),
+            image_type=tuple([part.strip() for part in image_type if part]),
             study_description=self.text(STUDY_DESCRIPTION),
             series_description=self.text(SERIES_DESCRIPTION),
             accession_number=self.text(ACCESSION_NUMBER),
@@ -117,10 +122,12 @@ class Header:
 
     def _age_years(self) -> float | None:
         """Read Patient's Age (AS), else count from the birth to the study date."""
-        match = re.fullmatch(r"([0-9]{1,3})([DWMY])", self.code(PATIENT_AGE))
-        if match:
-            return round(int(match[1]) * _DAYS_PER_UNIT[match[2]] / 365.25, 4)
-        born, studied = self._day(PATIENT_BIRTH_DATE), self._day(STUDY_DATE)
+        age = self.code(PATIENT_AGE)
+        days = _DAYS_PER_UNIT.get(age[-1:])
+        if days and len(age) <= 4 and age[:-1].isdecimal():
+            return round(int(age[:-1]) * days / 365.25, 4)
+        born = self._day(PATIENT_BIRTH_DATE)
+        studied = self._day(STUDY_DATE) if born else None
         if born is None or studied is None or studied < born:
             return None
         return round((studied - born).days / 365.25, 4)
@@ -128,7 +135,7 @@ class Header:
     def _day(self, tag: int) -> date | None:
         # ACR-NEMA wrote 1997.04.24, which readers have to take (PS3.5 6.2, note 1).
         digits = self.code(tag).replace(".", "")
-        if not re.fullmatch(r"[0-9]{8}", digits):
+        if len(digits) != 8 or not digits.isdecimal():
             return None
         try:
             return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
@@ -138,5 +145,7 @@ class Header:
 
 def _printable(text: str) -> str:
     """Keep what a line of a table can show, and bound it."""
-    kept = "".join(c if c.isprintable() else " " for c in text[: 4 * _MAX_TEXT])
-    return kept.strip()[:_MAX_TEXT]
+    if len(text) > _MAX_TEXT or not text.isprintable():
+        kept = [c if c.isprintable() else " " for c in text[: 4 * _MAX_TEXT]]
+        text = "".join(kept).strip()[:_MAX_TEXT]
+    return text.strip()

@@ -6,11 +6,10 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand, OutOfResources
+from dicom_node.receive.limits import ScanLimits
 from dicom_node.receive.view import DatasetView
 
 _RAW_DEFLATE: Final = -zlib.MAX_WBITS
@@ -23,22 +22,7 @@ MAX_RATIO: Final = 100
 RATIO_FLOOR_BYTES: Final = 64 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InflateLimits:
-    """What inflating may take.
-
-    Args:
-        folder: where the inflated data set may lie in a file without a name while it
-            is scanned; the system's folder for temporary files if None.
-        min_free_bytes: what must stay free there.
-    """
-
-    max_bytes: int
-    folder: Path | None = None
-    min_free_bytes: int = 0
-
-
-def inflated(deflated: DatasetView, limits: InflateLimits) -> DatasetView:
+def inflated(deflated: DatasetView, limits: ScanLimits) -> DatasetView:
     """View the inflated data set.
 
     It is inflated once for its size and its beginning, and a second time into a file
@@ -64,7 +48,7 @@ def inflated(deflated: DatasetView, limits: InflateLimits) -> DatasetView:
     return DatasetView(bytes(head), size, whole)
 
 
-def _blocks(deflated: DatasetView, limits: InflateLimits) -> Iterator[bytes]:
+def _blocks(deflated: DatasetView, limits: ScanLimits) -> Iterator[bytes]:
     if deflated.size_bytes == len(deflated.head):
         yield from _inflate(memoryview(deflated.head), limits)
         return
@@ -72,9 +56,11 @@ def _blocks(deflated: DatasetView, limits: InflateLimits) -> Iterator[bytes]:
         yield from _inflate(content, limits)
 
 
-def _inflate(deflated: memoryview, limits: InflateLimits) -> Iterator[bytes]:
+def _inflate(deflated: memoryview, limits: ScanLimits) -> Iterator[bytes]:
     """Yield the inflated bytes in blocks of at most `_STEP_BYTES`."""
-    limit = min(limits.max_bytes, max(RATIO_FLOOR_BYTES, MAX_RATIO * len(deflated)))
+    limit = min(
+        limits.max_inflated_bytes, max(RATIO_FLOOR_BYTES, MAX_RATIO * len(deflated))
+    )
     inflater = zlib.decompressobj(_RAW_DEFLATE)
     position, pending = 0, b""
     while not inflater.eof:
@@ -98,7 +84,7 @@ def _inflate(deflated: memoryview, limits: InflateLimits) -> Iterator[bytes]:
 
 
 @contextmanager
-def _file(deflated: DatasetView, size: int, limits: InflateLimits) -> Iterator[int]:
+def _file(deflated: DatasetView, size: int, limits: ScanLimits) -> Iterator[int]:
     """Inflate into a file without a name."""
     try:
         with tempfile.TemporaryFile(dir=limits.folder, buffering=0) as file:

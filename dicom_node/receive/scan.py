@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand
@@ -16,8 +15,16 @@ from dicom_node.core.types import RoutingHeader
 from dicom_node.receive import header as tags
 from dicom_node.receive.elements import walk
 from dicom_node.receive.header import WANTED, Header
-from dicom_node.receive.inflate import InflateLimits, inflated
-from dicom_node.receive.layout import Elements, Encoding, PixelElement, WalkLimits
+from dicom_node.receive.inflate import inflated
+from dicom_node.receive.layout import (
+    EXPLICIT_BIG,
+    EXPLICIT_LITTLE,
+    IMPLICIT_LITTLE,
+    Elements,
+    Encoding,
+    PixelElement,
+)
+from dicom_node.receive.limits import ScanLimits as ScanLimits
 from dicom_node.receive.skim import Wanted
 from dicom_node.receive.view import DatasetView as DatasetView
 from dicom_node.receive.view import Source
@@ -29,52 +36,12 @@ EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 # PS3.5 9.1, but leading zeros in a component are accepted: the wild has them.
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 _MAX_UID_LENGTH: Final = 64
+_ENCODINGS: Final = {
+    IMPLICIT_VR_LITTLE_ENDIAN: IMPLICIT_LITTLE,
+    EXPLICIT_VR_BIG_ENDIAN: EXPLICIT_BIG,
+}
 _WANTED: Final = Wanted(WANTED)
 _BITS_OF_FLOAT: Final = {0x7FE00008: 32, 0x7FE00009: 64}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ScanLimits:
-    """What a data set may claim.
-
-    Args:
-        max_element_bytes: of one element that is not Pixel Data.
-        max_scan_seconds: of processor time for the walk.
-        max_frame_bytes: decoded size of one frame, by the header.
-        max_native_bytes: size of all native pixels, by the header.
-        folder: for what does not fit into memory while it is scanned, see
-            `InflateLimits`.
-        min_free_bytes: what must stay free there.
-    """
-
-    max_inflated_bytes: int = 2 << 30
-    max_depth: int = 32
-    max_elements: int = 500_000
-    max_element_bytes: int = 1 << 30
-    max_scan_seconds: float = 5.0
-    max_frame_bytes: int = 1 << 30
-    max_native_bytes: int = 4 << 30
-    folder: Path | None = None
-    min_free_bytes: int = 0
-
-    @property
-    def walk(self) -> WalkLimits:
-        """Those of the walk over the elements."""
-        return WalkLimits(
-            max_depth=self.max_depth,
-            max_elements=self.max_elements,
-            max_element_bytes=self.max_element_bytes,
-            max_seconds=self.max_scan_seconds,
-        )
-
-    @property
-    def inflate(self) -> InflateLimits:
-        """Those of inflating."""
-        return InflateLimits(
-            max_bytes=self.max_inflated_bytes,
-            folder=self.folder,
-            min_free_bytes=self.min_free_bytes,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,13 +99,10 @@ def read_elements(
         CannotUnderstand: it cannot be parsed within the limits.
     """
     if transfer_syntax_uid == DEFLATED:
-        view = inflated(view, limits.inflate)
-    encoding = Encoding(
-        explicit=transfer_syntax_uid != IMPLICIT_VR_LITTLE_ENDIAN,
-        little=transfer_syntax_uid != EXPLICIT_VR_BIG_ENDIAN,
-    )
+        view = inflated(view, limits)
+    encoding = _ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE)
     with Source(view) as source:
-        return walk(source, encoding, wanted=wanted, limits=limits.walk), encoding
+        return walk(source, encoding, wanted=wanted, limits=limits), encoding
 
 
 def is_uid(value: str) -> bool:
