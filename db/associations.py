@@ -1,6 +1,6 @@
 """Who called, and what was refused."""
 
-from sqlalchemy import insert, select
+from sqlalchemy import String, cast, insert, or_, select
 
 from db.codec import decode_context, encode_context
 from db.columns import MAX_ITEMS, AnyRow
@@ -35,10 +35,27 @@ def record(database: Database, association: AssociationRecord) -> None:
 
 
 def recent(
-    database: Database, *, limit: int = 50, calling_ae_title: str | None = None
+    database: Database,
+    *,
+    limit: int = 50,
+    calling_ae_title: str | None = None,
+    refused: bool = False,
 ) -> tuple[AssociationRecord, ...]:
-    """Return the latest associations, newest first."""
+    """Return the latest associations, newest first.
+
+    Args:
+        refused: only those of which something was refused: the association, a
+            presentation context or an instance.
+    """
     query = select(associations).order_by(associations.c.id.desc()).limit(limit)
+    if refused:
+        query = query.where(
+            or_(
+                associations.c.accepted.is_(False),
+                associations.c.refused_instances > 0,
+                cast(associations.c.refused_contexts, String) != "[]",
+            )
+        )
     if calling_ae_title is not None:
         query = query.where(associations.c.calling_ae_title == calling_ae_title)
     with database.read() as connection:

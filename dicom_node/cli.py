@@ -115,6 +115,14 @@ def _peer(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--called", metavar="AE", help="called AE title")
     sub.add_argument("--calling", metavar="AE", default="DICOM-NODE-SCU")
+    sub.add_argument("--tls", action="store_true", help="call over DICOM TLS")
+    sub.add_argument(
+        "--ca", type=Path, metavar="PEM", help="who signs the peer's certificate"
+    )
+    sub.add_argument(
+        "--certificate", type=Path, metavar="PEM", help="ours, if the peer wants one"
+    )
+    sub.add_argument("--key", type=Path, metavar="PEM", help="of --certificate")
 
 
 def _send(sub: argparse.ArgumentParser) -> None:
@@ -127,6 +135,12 @@ def _show(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument(
         "--associations", action="store_true", help="who called, what was refused"
+    )
+    sub.add_argument(
+        "--refused", action="store_true", help="only associations with a refusal"
+    )
+    sub.add_argument(
+        "--limit", type=int, default=50, metavar="N", help="of associations (50)"
     )
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from config.settings import DestinationTable, Settings
 from dicom_node import app
+from dicom_node.commands.check_callers import looks_at_callers
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.core.errors import NodeError
-from dicom_node.receive.acceptor import PortTaken, listen
 from inference.pixels.codecs import decodable_transfer_syntaxes
 
 _MIB = 1 << 20
@@ -28,7 +28,7 @@ class Finding:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Look at configuration, port, disk, database, models, device and destinations."""
+    """Look at settings, ports, TLS, callers, disk, database, models, destinations."""
     settings = loaded(options).settings
     found = list(_findings(settings))
     wrong = [item for item in found if not item.good]
@@ -42,7 +42,8 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _findings(settings: Settings) -> Iterator[Finding]:
-    yield _look("port", _port, settings)
+    for what, callers in looks_at_callers(settings):
+        yield _look(what, callers, settings)
     yield _look("disk", _disk, settings)
     yield _look("database", _database, settings)
     yield _look("codecs", _codecs, settings)
@@ -68,19 +69,6 @@ def _look(what: str, look: Callable[[Settings], str], settings: Settings) -> Fin
         return Finding(what=what, good=True, detail=look(settings))
     except NodeError as error:
         return Finding(what=what, good=False, detail=str(error))
-
-
-def _port(settings: Settings) -> str:
-    """Tell whether the node can listen, or does so already."""
-    host, port = settings.node.host, settings.node.port
-    try:
-        listen(host, port).close()
-    except PortTaken:
-        return (
-            f"{host}:{port} is in use; fine if this node is running, else set "
-            "node.port to a free one"
-        )
-    return f"{host}:{port} is free"
 
 
 def _disk(settings: Settings) -> str:

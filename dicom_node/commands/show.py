@@ -1,30 +1,38 @@
 """`show`: one study's whole story, and why; or who called and what was refused."""
 
 import argparse
-from dataclasses import asdict
 
 from rich.console import Console
 
-import db.associations
 import db.queries
 import db.schema
-from db.engine import Database
 from db.story import DecisionStory, JobStory, StudyStory, as_document
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.studies import describe_deliveries, describe_job
 from dicom_node.core.errors import NodeError, UsageError
 
-_SHOWN_ASSOCIATIONS = 50
 _SHOWN_IMAGES = 12
 
 
 def show(options: argparse.Namespace) -> int:
     """Print a study's story, or the latest associations."""
+    options.associations = options.associations or options.refused
     if not options.study and not options.associations:
         raise UsageError("name a Study Instance UID or Accession Number to show")
+    if options.limit < 1:
+        raise UsageError("--limit takes a number from 1")
     database = db.schema.open_checked(loaded(options).settings.database.url)
     if options.associations:
-        return _show_associations(database, as_json=options.json)
+        # Its names are slow to import, and only needed here.
+        from dicom_node.commands.associations import print_associations
+
+        print_associations(
+            database,
+            limit=options.limit,
+            refused=options.refused,
+            as_json=options.json,
+        )
+        return 0
     stories = db.queries.timeline(database, options.study)
     if not stories:
         raise NodeError(
@@ -108,32 +116,3 @@ def _print_job(screen: Console, job: JobStory) -> None:
     for delivery in job.deliveries:
         if delivery.reason:
             screen.print(f"    {delivery.reason}", markup=False)
-
-
-def _show_associations(database: Database, *, as_json: bool) -> int:
-    records = db.associations.recent(database, limit=_SHOWN_ASSOCIATIONS)
-    if as_json:
-        print_json([asdict(record) for record in records])
-        return 0
-    from pydicom.uid import UID  # slow to import, and only needed here
-
-    screen = console()
-    if not records:
-        screen.print("nobody has called yet")
-    for record in records:
-        state = "accepted" if record.accepted else "REJECTED"
-        screen.print(
-            f"{record.at.isoformat(sep=' ', timespec='seconds')} {state} "
-            f"{record.calling_ae_title or '?'} at {record.peer_address} calling "
-            f"{record.called_ae_title or '?'}: {record.instances} instances, "
-            f"{record.refused_instances} refused {record.reason}",
-            markup=False,
-        )
-        for context in record.refused_contexts:
-            syntaxes = ", ".join(UID(uid).name for uid in context.transfer_syntax_uids)
-            screen.print(
-                f"    not accepted: {UID(context.sop_class_uid).name} in {syntaxes} "
-                f"({context.reason})",
-                markup=False,
-            )
-    return 0

@@ -7,6 +7,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.core.errors import UsageError
+from dicom_node.core.tls import TLSFiles, outgoing_context
 from dicom_node.deliver.association import Peer
 from dicom_node.deliver.send import SendProgress, SendSummary, send_files
 from dicom_node.deliver.send import echo as send_echo
@@ -57,8 +58,11 @@ def send(options: argparse.Namespace) -> int:
 
 
 def _peer(options: argparse.Namespace) -> Peer:
-    node = loaded(options).settings.node
+    settings = loaded(options).settings
+    node, tls = settings.node, _tls(options)
     host, port, called = node.host, node.port, options.called or node.ae_title
+    if tls is not None and settings.tls.port:
+        port = settings.tls.port
     if options.to:
         host, _, text = options.to.rpartition(":")
         if not host or not text.isdigit():
@@ -69,7 +73,22 @@ def _peer(options: argparse.Namespace) -> Peer:
         port=port,
         called_ae_title=called,
         calling_ae_title=options.calling,
+        tls=tls,
     )
+
+
+def _tls(options: argparse.Namespace) -> TLSFiles | None:
+    """Return the files of --tls; naming one of them asks for TLS, too."""
+    files = TLSFiles(
+        ca=options.ca,
+        certificate=options.certificate,
+        private_key=options.key,
+        where="command line",
+    )
+    if not options.tls and not files.paths:
+        return None
+    outgoing_context(files)  # a file that cannot be used is said before anything else
+    return files
 
 
 def _document(summary: SendSummary) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """What `studies`, `show`, health and metrics are told."""
 
 import json
+from dataclasses import replace
 
 from sqlalchemy import event
 
@@ -198,6 +199,22 @@ def test_associations_are_listed_newest_first_and_by_caller(
     assert other.size_bytes == 2**40
     assert other.refused_contexts[0].sop_class_uid == "1.2.3"
     assert other.refused_contexts[0].transfer_syntax_uids == ("1.2.840.10008.1.2",)
+
+
+def test_associations_with_a_refusal_can_be_asked_for_alone(
+    database: Database,
+) -> None:
+    well = replace(_association(0, "A"), refused_contexts=(), accepted=True)
+    for record in (
+        well,
+        replace(well, at=after(1), accepted=False),
+        replace(well, at=after(2), refused_instances=1),
+        replace(_association(3, "A"), accepted=True),
+        replace(well, at=after(4)),
+    ):
+        associations.record(database, record)
+    listed = associations.recent(database, refused=True)
+    assert [item.at for item in listed] == [after(3), after(2), after(1)]
 
 
 def test_listing_needs_as_many_statements_for_many_studies_as_for_one(

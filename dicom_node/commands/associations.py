@@ -1,0 +1,90 @@
+"""`show --associations`: who called, how, and what was refused and why."""
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from pydicom.uid import UID
+
+import db.associations
+from db.engine import Database
+from dicom_node.commands.screen import console, print_json
+from dicom_node.core.types import AssociationRecord, RefusedContext
+
+_MIB: Final = 1 << 20
+
+
+def print_associations(
+    database: Database, *, limit: int, refused: bool, as_json: bool
+) -> None:
+    """Print the latest associations, newest first.
+
+    Args:
+        refused: only those of which something was refused.
+    """
+    records = db.associations.recent(database, limit=limit, refused=refused)
+    if as_json:
+        print_json([_document(record) for record in records])
+        return
+    screen = console()
+    if not records:
+        screen.print("nothing was refused" if refused else "nobody has called yet")
+    for record in records:
+        screen.print(describe(record), markup=False)
+        for context in record.refused_contexts:
+            screen.print(
+                f"    not accepted: {_describe_context(context)}", markup=False
+            )
+
+
+def describe(record: AssociationRecord) -> str:
+    """Tell an association in a line."""
+    at = record.at.isoformat(sep=" ", timespec="seconds")
+    secured = " ".join(filter(None, (record.tls_version, record.certificate_subject)))
+    who = (
+        f"{record.calling_ae_title or '?'} at {record.peer_address} calling "
+        f"{record.called_ae_title or '?'}"
+    )
+    if not record.calling_ae_title and not record.called_ae_title:
+        who = f"somebody at {record.peer_address}"
+    if secured:
+        who += f" over {secured}"
+    if not record.accepted:
+        return f"{at} REJECTED {who}: {record.reason}"
+    return (
+        f"{at} accepted {who}: {record.instances} instances, "
+        f"{record.refused_instances} refused, {record.size_bytes / _MIB:.1f} MiB in "
+        f"{record.seconds:.1f} s ({_rate(record):.1f} MiB/s), {record.reason}"
+    )
+
+
+def _describe_context(context: RefusedContext) -> str:
+    syntaxes = ", ".join(name_of(uid) for uid in context.transfer_syntax_uids)
+    return (
+        f"{name_of(context.sop_class_uid)} in {syntaxes or 'no transfer syntax'} "
+        f"({context.reason})"
+    )
+
+
+def name_of(uid: str) -> str:
+    """Return the name of a UID in the dictionary (PS3.6 annex A), else the UID."""
+    return UID(uid).name if uid else "?"
+
+
+def _rate(record: AssociationRecord) -> float:
+    return record.size_bytes / _MIB / record.seconds if record.seconds else 0.0
+
+
+def _document(record: AssociationRecord) -> dict[str, Any]:
+    document: dict[str, Any] = asdict(record)
+    document["mib_per_second"] = round(_rate(record), 3)
+    document["refused_contexts"] = [
+        asdict(context)
+        | {
+            "sop_class_name": name_of(context.sop_class_uid),
+            "transfer_syntax_names": [
+                name_of(uid) for uid in context.transfer_syntax_uids
+            ],
+        }
+        for context in record.refused_contexts
+    ]
+    return document
