@@ -2,8 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 
 class _Limit(threading.local):
@@ -13,16 +12,27 @@ class _Limit(threading.local):
 _limit = _Limit()
 
 
-@contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Bound all waiting of this block together; an outer, shorter limit stays."""
-    before = _limit.until
-    until = time.monotonic() + seconds
-    _limit.until = until if before is None else min(before, until)
-    try:
-        yield
-    finally:
-        _limit.until = before
+class Within:
+    """Bound all waiting of a `with` block together; an outer, shorter limit stays."""
+
+    __slots__ = ("_before", "_seconds")
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._before: float | None = None
+
+    def __enter__(self) -> None:
+        before = self._before = _limit.until
+        until = time.monotonic() + self._seconds
+        _limit.until = until if before is None else min(before, until)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _limit.until = self._before
 
 
 def remaining(default: float) -> float:

@@ -100,7 +100,7 @@ class PostgreSQLDirect:
         self, arrivals: Sequence[Arrival], *, durable: bool
     ) -> list[Recorded] | None:
         """Enter new instances in one transaction."""
-        with deadline.within(self._busy_seconds):
+        with deadline.Within(self._busy_seconds):
             raw = self._take()
             if raw is not None:
                 try:

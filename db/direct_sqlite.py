@@ -45,6 +45,7 @@ _VERSION: Final = f"""
 INSERT INTO versions ({VERSION_COLUMNS})
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, {VERSION_CONSTANTS})
 """  # noqa: S608 - names and constants of this program
+_TIME_CHARACTERS: Final = len("2026-01-01 00:00:00.000000")
 
 
 class SQLiteDirect:
@@ -57,7 +58,7 @@ class SQLiteDirect:
     def __init__(
         self,
         connect: Callable[[], SQLiteConnection],
-        turn: Callable[[], AbstractContextManager[None]],
+        turn: AbstractContextManager[None],
         *,
         busy_seconds: float,
     ) -> None:
@@ -70,11 +71,9 @@ class SQLiteDirect:
         self, arrivals: Sequence[Arrival], *, durable: bool
     ) -> list[Recorded] | None:
         """Enter new instances in one transaction."""
-        with deadline.within(self._busy_seconds), self._turn():
+        with deadline.Within(self._busy_seconds), self._turn:
             try:
-                if self._connection is None:
-                    self._connection = self._connect()
-                connection = self._connection
+                connection = self._connection or self._open()
                 connection.begin_write(durable=durable, busy_seconds=self._busy_seconds)
                 entered = _enter(connection.cursor(), arrivals)
                 connection.execute("ROLLBACK" if entered is None else "COMMIT")
@@ -100,8 +99,12 @@ class SQLiteDirect:
 
     def close(self) -> None:
         """Close the connection."""
-        with self._turn():
+        with self._turn:
             self._drop()
+
+    def _open(self) -> SQLiteConnection:
+        self._connection = self._connect()
+        return self._connection
 
     def _drop(self) -> None:
         """Close the connection; its transaction is rolled back."""
@@ -175,4 +178,6 @@ def _version(one: Arrival, instance_id: int, at: str) -> tuple[Any, ...]:
 
 def _text(at: datetime) -> str:
     """Write a time as SQLAlchemy does."""
-    return at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.isoformat(" ", "microseconds")[:_TIME_CHARACTERS]

@@ -1,8 +1,7 @@
 """One database per process: transactions that are durable when they return."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -15,7 +14,7 @@ from db import deadline, sqlite
 from db.direct import Direct
 from db.direct_sqlite import SQLiteDirect
 from db.errors import wrapped_errors
-from dicom_node.core.errors import ConfigError, DatabaseError
+from dicom_node.core.errors import ConfigError
 
 _POSTGRESQL_DRIVERS: Final = ("postgresql", "postgres", "postgresql+psycopg")
 _SQLITE_DRIVERS: Final = ("sqlite", "sqlite+pysqlite")
@@ -35,8 +34,7 @@ class Database:
     def __init__(self, url: str, *, busy_seconds: float = 30.0) -> None:
         parsed = parse_url(url)
         self.busy_seconds = busy_seconds
-        # SQLite has one writer, and its own waiting is unfair: queue up here.
-        self._writer = threading.Lock() if _is_sqlite(parsed) else None
+        self._turn: AbstractContextManager[None] = nullcontext()
         self._engine, self.direct = self._open(parsed)
 
     def close(self) -> None:
@@ -53,8 +51,8 @@ class Database:
                 commit survives the end of the process, not a power cut.
         """
         with (
-            deadline.within(self.busy_seconds),
-            self._turn(),
+            deadline.Within(self.busy_seconds),
+            self._turn,
             wrapped_errors(),
             self._engine.connect() as connection,
         ):
@@ -68,30 +66,19 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Open a transaction whose statements all see the same moment."""
         with wrapped_errors(), self._engine.connect() as connection:
-            if self._writer is None:
+            if connection.dialect.name == "postgresql":
                 connection.execution_options(
                     isolation_level="REPEATABLE READ", postgresql_readonly=True
                 )
             with connection.begin():
                 yield connection
 
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Wait for the other threads of this process."""
-        if self._writer is None:
-            yield
-            return
-        if not self._writer.acquire(timeout=deadline.remaining(self.busy_seconds)):
-            raise DatabaseError(f"the database is busy for {self.busy_seconds:g} s")
-        try:
-            yield
-        finally:
-            self._writer.release()
-
     def _open(self, url: URL) -> tuple[Engine, Direct]:
         busy_seconds = self.busy_seconds
         if _is_sqlite(url):
             open_file = partial(sqlite.connect, _path(url), busy_seconds=busy_seconds)
+            # SQLite has one writer, and its own waiting is unfair: queue up here.
+            self._turn = sqlite.Turn(busy_seconds)
             return (
                 sqlite.make_engine(open_file, busy_seconds=busy_seconds),
                 SQLiteDirect(open_file, self._turn, busy_seconds=busy_seconds),

@@ -88,7 +88,7 @@ class _Recorder:
         if not taken:
             return []
         arrivals = [arrival(item) for item in taken]
-        with deadline.within(self.database.busy_seconds):
+        with deadline.Within(self.database.busy_seconds):
             for _ in range(_COLLISIONS):
                 try:
                     return self._record_once(taken, arrivals)

@@ -1,10 +1,12 @@
 """SQLite: connections whose commits last, and that share one write lock fairly."""
 
 import sqlite3
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Final, cast
 from urllib.parse import quote
 
@@ -13,6 +15,7 @@ from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from db import deadline
 from db.columns import to_json
 from db.errors import code_of
+from dicom_node.core.errors import DatabaseError
 
 # SQLite's own waiting looks again after up to 100 ms: whoever looks more often
 # would always come first.
@@ -20,6 +23,26 @@ _FIRST_PAUSE_SECONDS: Final = 0.0002
 _LONGEST_PAUSE_SECONDS: Final = 0.01
 # A checkpoint syncs twice: every 16 MiB of log instead of every 4.
 _CHECKPOINT_PAGES: Final = 4000
+
+
+class Turn:
+    """One thread of this process writes at a time."""
+
+    def __init__(self, busy_seconds: float) -> None:
+        self._lock = threading.Lock()
+        self._busy_seconds = busy_seconds
+
+    def __enter__(self) -> None:
+        if not self._lock.acquire(timeout=deadline.remaining(self._busy_seconds)):
+            raise DatabaseError(f"the database is busy for {self._busy_seconds:g} s")
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()
 
 
 class SQLiteConnection(sqlite3.Connection):
