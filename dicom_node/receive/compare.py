@@ -1,37 +1,145 @@
 """Compare stored files by their bytes: equal digests alone prove nothing."""
 
 from collections.abc import Callable
+from itertools import zip_longest
 from pathlib import Path
+from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand, StoreError
-from dicom_node.part10.head import read_head
-from dicom_node.receive.scan import DatasetView, ScanLimits, scan
+from dicom_node.part10.file import StoredFile, checked_digest, open_stored
+from dicom_node.receive import header as tags
+from dicom_node.receive.header import Header
+from dicom_node.receive.layout import PixelElement
+from dicom_node.receive.limits import ScanLimits
+from dicom_node.receive.scan import (
+    DEFLATED,
+    EXPLICIT_VR_LITTLE_ENDIAN,
+    IMPLICIT_VR_LITTLE_ENDIAN,
+    as_walked,
+    read_elements,
+)
+from dicom_node.receive.skim import Wanted
+from dicom_node.receive.view import DatasetView, Source
+
+# What says how the bytes of Pixel Data become pixels (PS3.3 C.7.6.3).
+_NUMBERS: Final = (
+    tags.ROWS,
+    tags.COLUMNS,
+    tags.SAMPLES_PER_PIXEL,
+    tags.PLANAR_CONFIGURATION,
+    tags.BITS_ALLOCATED,
+    tags.BITS_STORED,
+    tags.HIGH_BIT,
+    tags.PIXEL_REPRESENTATION,
+)
+_WANTED: Final = Wanted(
+    frozenset(_NUMBERS) | {tags.PHOTOMETRIC_INTERPRETATION, tags.NUMBER_OF_FRAMES}
+)
+# Transfer syntaxes that have native pixels as the same bytes.
+_LITTLE_ENDIAN: Final = frozenset(
+    {IMPLICIT_VR_LITTLE_ENDIAN, EXPLICIT_VR_LITTLE_ENDIAN, DEFLATED}
+)
+_BLOCK_BYTES: Final = 1 << 20
+
+_Shape = tuple[object, ...]
 
 
 class FileCompare:
-    """Compares the files under two keys."""
+    """Compares the files under two keys; safe for threads.
+
+    Args:
+        path_of: where the file with a key lies.
+    """
 
     def __init__(self, path_of: Callable[[str], Path], limits: ScanLimits) -> None:
         self._path_of = path_of
         self._limits = limits
 
     def same_dataset(self, kept: str, other: str) -> bool:
-        """Say whether the data sets are the same bytes."""
-        return self._read(kept)[1] == self._read(other)[1]
+        """Say whether the data sets under two file keys are the same bytes.
+
+        Raises:
+            StoreError: the kept file is gone, or is not any more what was received.
+        """
+        left, right = self._open(kept), self._open(other)
+        if left.size_bytes == right.size_bytes and all(
+            ours == theirs
+            for ours, theirs in zip_longest(left.blocks(), right.blocks())
+        ):
+            return True
+        self._check(kept, left)
+        return False
 
     def same_pixels(self, kept: str, other: str) -> bool:
-        """Say whether both hold the same Pixel Data as encoded, or both none."""
-        return self._pixels(kept) == self._pixels(other)
+        """Say whether two files hold the same pixels as encoded, or both none.
 
-    def _pixels(self, key: str) -> tuple[bytes, ...]:
-        syntax, dataset = self._read(key)
-        scanned = scan(DatasetView.of_bytes(dataset), syntax, self._limits)
-        return tuple(dataset[pixel.start : pixel.end] for pixel in scanned.pixels)
+        Encodings that only decoding could compare count as different.
 
-    def _read(self, key: str) -> tuple[str, bytes]:
+        Raises:
+            StoreError: the kept file is gone, or is not any more what was received.
+        """
+        left, right = self._open(kept), self._open(other)
+        self._check(kept, left)
         try:
-            content = self._path_of(key).read_bytes()
-            head = read_head(content)
-        except (OSError, CannotUnderstand) as error:
-            raise StoreError(f"a stored file is lost: {type(error).__name__}") from None
-        return head.transfer_syntax_uid, content[head.size_bytes :]
+            ours, theirs = self._view(left), self._view(right)
+            shape, spans = self._pixels(left, ours)
+            other_shape, other_spans = self._pixels(right, theirs)
+        except CannotUnderstand as error:
+            raise StoreError(f"a stored file cannot be compared: {error}") from None
+        return shape == other_shape and _equal(ours, spans, theirs, other_spans)
+
+    def _open(self, key: str) -> StoredFile:
+        try:
+            return open_stored(self._path_of(key))
+        except CannotUnderstand as error:
+            raise StoreError(f"a stored file is damaged: {error}") from None
+
+    def _check(self, key: str, file: StoredFile) -> None:
+        try:
+            checked_digest(key, file)
+        except CannotUnderstand as error:
+            raise StoreError(f"a stored file is damaged: {error}") from None
+
+    def _view(self, file: StoredFile) -> DatasetView:
+        view = DatasetView(file.beginning, file.size_bytes, file.dataset)
+        return as_walked(view, file.head.transfer_syntax_uid, self._limits)
+
+    def _pixels(
+        self, file: StoredFile, view: DatasetView
+    ) -> tuple[_Shape, tuple[PixelElement, ...]]:
+        """Return what must be equal for equal bytes to be equal pixels, and where."""
+        syntax = file.head.transfer_syntax_uid
+        elements, encoding = read_elements(view, syntax, self._limits, _WANTED)
+        if not elements.pixels:
+            return (), ()
+        header = Header(elements.values, little=encoding.little)
+        shape = (
+            "little endian" if syntax in _LITTLE_ENDIAN else syntax,
+            header.code(tags.PHOTOMETRIC_INTERPRETATION),
+            header.number(tags.NUMBER_OF_FRAMES) or 1,
+            *(header.short(tag) or 0 for tag in _NUMBERS),
+            *((pixel.tag, pixel.fragments) for pixel in elements.pixels),
+        )
+        return shape, elements.pixels
+
+
+def _equal(
+    left: DatasetView,
+    left_spans: tuple[PixelElement, ...],
+    right: DatasetView,
+    right_spans: tuple[PixelElement, ...],
+) -> bool:
+    with Source(left) as ours, Source(right) as theirs:
+        for one, other in zip(left_spans, right_spans, strict=True):
+            length = one.end - one.start
+            if length != other.end - other.start:
+                return False
+            ours.reach_all()
+            theirs.reach_all()
+            for offset in range(0, length, _BLOCK_BYTES):
+                size = min(_BLOCK_BYTES, length - offset)
+                start, begin = one.start + offset, other.start + offset
+                block = bytes(ours.data[start : start + size])
+                if block != theirs.data[begin : begin + size]:
+                    return False
+    return True

@@ -33,12 +33,18 @@ ROWS: Final = 0x00280010
 COLUMNS: Final = 0x00280011
 BITS_ALLOCATED: Final = 0x00280100
 
+# What routing and the checks of pixels read.
 WANTED: Final = frozenset(
     value
     for name, value in list(globals().items())
-    if name.isupper() and value
-    if isinstance(value, int)
+    if name.isupper() and isinstance(value, int)
 )
+
+# How stored values become pixels; only comparing files needs them.
+PLANAR_CONFIGURATION: Final = 0x00280006
+BITS_STORED: Final = 0x00280101
+HIGH_BIT: Final = 0x00280102
+PIXEL_REPRESENTATION: Final = 0x00280103
 
 # Descriptions are LO with 64 characters; files in the wild have more.
 _MAX_TEXT: Final = 256

@@ -30,11 +30,12 @@ from dicom_node.receive.view import DatasetView as DatasetView
 from dicom_node.receive.view import Source
 
 IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
+EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
 
 # PS3.5 9.1, but leading zeros in a component are accepted: the wild has them.
-_UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
+_UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
 _MAX_UID_LENGTH: Final = 64
 _ENCODINGS: Final = {
     IMPLICIT_VR_LITTLE_ENDIAN: IMPLICIT_LITTLE,
@@ -69,6 +70,7 @@ def scan(
         CannotUnderstand: it cannot be parsed within the limits, lacks an identifier,
             or its pixels are not what its header says.
     """
+    view = as_walked(view, transfer_syntax_uid, limits)
     elements, encoding = read_elements(view, transfer_syntax_uid, limits, _WANTED)
     header = Header(elements.values, little=encoding.little)
     sop_class_uid = _uid(header, tags.SOP_CLASS_UID, "SOP Class UID")
@@ -87,19 +89,25 @@ def scan(
     )
 
 
+def as_walked(
+    view: DatasetView, transfer_syntax_uid: str, limits: ScanLimits
+) -> DatasetView:
+    """View the data set as elements: inflated, if it is deflated.
+
+    Raises:
+        CannotUnderstand: it cannot be inflated within the limits.
+    """
+    return inflated(view, limits) if transfer_syntax_uid == DEFLATED else view
+
+
 def read_elements(
-    view: DatasetView,
-    transfer_syntax_uid: str,
-    limits: ScanLimits,
-    wanted: Wanted,
+    view: DatasetView, transfer_syntax_uid: str, limits: ScanLimits, wanted: Wanted
 ) -> tuple[Elements, Encoding]:
-    """Walk over a data set as its transfer syntax says.
+    """Walk over a data set, see `as_walked`, as its transfer syntax says.
 
     Raises:
         CannotUnderstand: it cannot be parsed within the limits.
     """
-    if transfer_syntax_uid == DEFLATED:
-        view = inflated(view, limits)
     encoding = _ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE)
     with Source(view) as source:
         return walk(source, encoding, wanted=wanted, limits=limits), encoding

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand, OutOfResources, StoreError
-from dicom_node.part10.digest import dataset_digest, name_digest, names
-from dicom_node.part10.head import split_head
+from dicom_node.part10.file import checked_digest, open_stored
 from dicom_node.store.files import (
     FILE_MODE,
     FILE_SUFFIX,
@@ -173,17 +172,10 @@ class InstanceFiles(FileStore):
     def intact(self, key: str) -> bool:
         """Say whether the file under this key holds what was received."""
         try:
-            with (
-                self.path(key).open("rb") as stream,
-                mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content,
-                memoryview(content) as view,
-            ):
-                start = split_head(view)
-                with view[start:] as dataset:
-                    digest = dataset_digest(dataset).digest()
-                return names(key, name_digest(bytes(view[:start]), digest))
-        except (OSError, ValueError, CannotUnderstand):
+            checked_digest(key, open_stored(self.path(key)))
+        except (StoreError, CannotUnderstand):
             return False
+        return True
 
     def sync_names(self, keys: Iterable[str]) -> None:
         """Put the names of published files on stable storage.
