@@ -29,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, print, and write the page if asked; 0 when it could be measured."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = _parser().parse_args(given)
-    signal.signal(signal.SIGTERM, _on_term)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _on_signal)
     try:
         if options.command == "soak":
             return soak.run(soak.plan_of(options), options.folder)
@@ -108,7 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _on_term(_number: int, _frame: FrameType | None) -> None:
+def _on_signal(_number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from dicom_node.child import die_with_parent
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _END_SECONDS: Final = 45.0
+_ENDS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class BenchmarkError(Exception):
@@ -75,7 +76,7 @@ def start(
     }
     if nodelay:
         variables["TCP_NODELAY"] = "1"
-    with log.open("wb") as output:
+    with log.open("wb") as output, _undisturbed():
         process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
@@ -84,9 +85,27 @@ def start(
             env=variables,
             cwd=folder,
             start_new_session=True,  # Ctrl-C is the benchmark's to handle
-            preexec_fn=partial(die_with_parent, os.getpid()),
+            preexec_fn=partial(_in_child, os.getpid()),
         )
     return Program(process=process, log=log)
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Hold back SIGINT and SIGTERM while a process is made.
+
+    Python drops what a signal handler raises in the middle of a fork.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+
+
+def _in_child(parent: int) -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDS)
+    die_with_parent(parent)
 
 
 def tree(pid: int) -> list[int]:

@@ -1,5 +1,6 @@
 """What is measured side by side, and what is wanted of it."""
 
+import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -123,5 +124,8 @@ def chosen(durability: str, only: str) -> tuple[Row, ...]:
         row
         for row in ROWS
         if durability in {"both", row.durability}
-        and all(word.lower() in row.title.lower() for word in only.split())
+        and all(
+            re.search(rf"\b{re.escape(word)}\b", row.title, re.IGNORECASE)
+            for word in only.split()
+        )
     )
