@@ -100,7 +100,7 @@ def test_a_store_request_is_a_command_set_to_pynetdicom() -> None:
     pdu = P_DATA_TF()
     pdu.decode(store_request(str(SMALL.sop_class_uid), UIDS[0], 7))
     (item,) = pdu.presentation_data_value_items
-    value = item.presentation_data_value
+    value = item.presentation_data_value or b""
     command = decode(BytesIO(value[1:]), True, True)
     assert value[0] == 3
     assert command.CommandField == 0x0001
@@ -119,8 +119,9 @@ def test_fragments_put_together_are_the_data_set(max_length: int) -> None:
         pdu = P_DATA_TF()
         pdu.decode(rest[: 6 + length])
         for item in pdu.presentation_data_value_items:
-            lasts.append(item.presentation_data_value[0] & 2)
-            found += item.presentation_data_value[1:]
+            value = item.presentation_data_value or b""
+            lasts.append(value[0] & 2)
+            found += value[1:]
         rest = rest[6 + length :]
     assert found == dataset
     assert lasts == [0] * (len(lasts) - 1) + [2]
