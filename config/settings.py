@@ -242,6 +242,7 @@ class WhenTable(Table):
     body_part: TextList = ()
     view: TextList = ()
     calling_ae_title: TextList = ()
+    called_ae_title: TextList = ()
     description: TextList = ()
     min_age_years: float | None = None
     max_age_years: float | None = None
@@ -254,6 +255,7 @@ class WhenTable(Table):
         "body_part",
         "view",
         "calling_ae_title",
+        "called_ae_title",
         "description",
         mode="before",
     )

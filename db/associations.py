@@ -1,6 +1,8 @@
 """Who called, and what was refused."""
 
-from sqlalchemy import String, cast, insert, or_, select
+from dataclasses import dataclass
+
+from sqlalchemy import String, case, cast, func, insert, or_, select
 
 from db.codec import decode_context, encode_context
 from db.columns import MAX_ITEMS, AnyRow
@@ -11,10 +13,33 @@ from dicom_node.core.types import AssociationRecord
 _COUNT_LIMIT = 2**31 - 1  # INTEGER of PostgreSQL
 
 
-def record(database: Database, association: AssociationRecord) -> None:
-    """Keep what became of an association."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """Sums over every association that is recorded.
+
+    Args:
+        instances: received over them, whatever came of each.
+        refused_instances: answered with a failure.
+        size_bytes: of the data sets received.
+    """
+
+    accepted: int
+    rejected: int
+    instances: int
+    refused_instances: int
+    size_bytes: int
+
+
+def record(
+    database: Database, association: AssociationRecord, *, durable: bool = True
+) -> None:
+    """Keep what became of an association.
+
+    Args:
+        durable: False leaves the sync to the operating system.
+    """
     contexts = association.refused_contexts[:MAX_ITEMS]
-    with database.write() as connection:
+    with database.write(durable=durable) as connection:
         connection.execute(
             insert(associations).values(
                 at=association.at,
@@ -60,6 +85,31 @@ def recent(
         query = query.where(associations.c.calling_ae_title == calling_ae_title)
     with database.read() as connection:
         return tuple(_association(row) for row in connection.execute(query))
+
+
+def totals(database: Database) -> Totals:
+    """Return the sums for metrics; reads every association."""
+    table = associations.c
+    sums = [
+        func.coalesce(func.sum(number), 0)
+        for number in (
+            case((table.accepted, 1), else_=0),
+            case((table.accepted, 0), else_=1),
+            table.instances,
+            table.refused_instances,
+            table.size_bytes,
+        )
+    ]
+    with database.read() as connection:
+        found = [int(number) for number in connection.execute(select(*sums)).one()]
+    accepted, rejected, received, refused, size_bytes = found
+    return Totals(
+        accepted=accepted,
+        rejected=rejected,
+        instances=received,
+        refused_instances=refused,
+        size_bytes=size_bytes,
+    )
 
 
 def _association(row: AnyRow) -> AssociationRecord:

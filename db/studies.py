@@ -1,12 +1,22 @@
 """Studies: when they are quiet, what they hold, what routing decided."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    case,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from db.codec import decode_header, encode_verdict
-from db.columns import AnyRow, new_id
+from db.columns import AnyRow, UTCDateTime, new_id
 from db.engine import Database
 from db.tables import STUDY_OPEN, decisions, instances, jobs, studies, versions
 from db.transitions import Kind, Move, note
@@ -31,18 +41,24 @@ def quiet(
     now: datetime,
     quiet_seconds: float,
     limit_seconds: float,
+    called: Mapping[str, float] | None = None,
 ) -> tuple[StudyId, ...]:
     """Return the RECEIVING studies that are complete, the longest quiet first.
 
     Complete means no new instance for `quiet_seconds`, or a revision that has
     been open for `limit_seconds`.
+
+    Args:
+        called: quiet seconds of the called AE titles that have their own; that of
+            a study is the one its last instance was sent to.
     """
+    quiet_since = _quiet_since(now, quiet_seconds, called or {})
     query = (
         select(studies.c.id)
         .where(
             STUDY_OPEN,
             or_(
-                studies.c.last_instance_at <= now - timedelta(seconds=quiet_seconds),
+                studies.c.last_instance_at <= quiet_since,
                 studies.c.revision_started_at <= now - timedelta(seconds=limit_seconds),
             ),
         )
@@ -50,6 +66,21 @@ def quiet(
     )
     with database.read() as connection:
         return tuple(StudyId(key) for key in connection.execute(query).scalars())
+
+
+def _quiet_since(
+    now: datetime, quiet_seconds: float, called: Mapping[str, float]
+) -> ColumnElement[datetime]:
+    """Return the moment after which no instance of a quiet study came."""
+
+    def ago(seconds: float) -> ColumnElement[datetime]:
+        return literal(now - timedelta(seconds=seconds), UTCDateTime())
+
+    if not called:
+        return ago(quiet_seconds)
+    own = {title.strip(): ago(seconds) for title, seconds in called.items()}
+    title = func.trim(studies.c.called_ae_title)
+    return case(own, value=title, else_=ago(quiet_seconds))
 
 
 def identify(database: Database, key: str) -> tuple[StudyId, ...]:

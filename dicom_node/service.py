@@ -121,6 +121,11 @@ def complete_loop(
     settings: Settings, database: Database, router: Router, *, clock: Clock, stop: Stop
 ) -> None:
     """Route studies that have been quiet for long enough."""
+    called = {
+        table.ae_title: table.quiet_seconds
+        for table in settings.called
+        if table.quiet_seconds is not None
+    }
 
     def step() -> bool:
         ready = db.studies.quiet(
@@ -128,6 +133,7 @@ def complete_loop(
             now=clock.now(),
             quiet_seconds=settings.study.quiet_seconds,
             limit_seconds=settings.study.limit_seconds,
+            called=called,
         )
         for study_id in ready:
             try:

@@ -165,7 +165,8 @@ class Verdict:
         rule: the condition's name as in the configuration, e.g. "modality".
         attribute: the DICOM keyword it looked at, e.g. "Modality".
         matched: whether the condition holds.
-        detail: what was wanted and what was there; "" if it matched.
+        detail: what was wanted and what was there; "" if it matched, unless the
+            rule changed something.
     """
 
     route: str

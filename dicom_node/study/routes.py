@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydicom.uid import UID
 
-from config.settings import RouteTable, WhenTable
+from config.settings import CalledTable, RouteTable, WhenTable
 from dicom_node.core.types import (
     InputFile,
     Instance,
@@ -63,6 +63,9 @@ _TEXT_RULES = (
         "calling_ae_title", "CallingAETitle", lambda i: (i.calling_ae_title.strip(),)
     ),
     _TextRule(
+        "called_ae_title", "CalledAETitle", lambda i: (i.called_ae_title.strip(),)
+    ),
+    _TextRule(
         "description",
         "StudyDescription, SeriesDescription",
         lambda i: (i.header.study_description, i.header.series_description),
@@ -77,10 +80,21 @@ class RuleRouter:
     """Routes by the TOML tables: all conditions of a table must hold for one image.
 
     Localisers, screen saves and this node's own results never count as images.
+
+    Args:
+        called: the node's further AE titles. Results of a study go where the one that
+            it was last sent to says, if that says anything.
     """
 
-    def __init__(self, routes: Iterable[RouteTable]) -> None:
+    def __init__(
+        self, routes: Iterable[RouteTable], *, called: Iterable[CalledTable] = ()
+    ) -> None:
         self._routes = tuple(routes)
+        self._receivers = {
+            table.ae_title.strip(): table.destinations
+            for table in called
+            if table.destinations is not None
+        }
 
     def route(self, study: Study) -> RoutingDecision:
         """Return the routes that take the study and every rule's verdict."""
@@ -93,14 +107,16 @@ class RuleRouter:
         for table in self._routes:
             of_table = _judge(table, study.evidence)
             verdicts += of_table
-            if all(verdict.matched for verdict in of_table):
-                taken.append(
-                    Route(
-                        name=table.name,
-                        model=table.model,
-                        destinations=table.destinations,
-                    )
-                )
+            if not all(verdict.matched for verdict in of_table):
+                continue
+            destinations = self._receivers.get(study.called_ae_title.strip())
+            if destinations is None:
+                destinations = table.destinations
+            else:
+                verdicts.append(_redirected(table, destinations))
+            taken.append(
+                Route(name=table.name, model=table.model, destinations=destinations)
+            )
         return RoutingDecision(
             routes=tuple(taken),
             verdicts=tuple(verdicts),
@@ -155,6 +171,18 @@ def _verdict(table: RouteTable, rule: str, attribute: str, *, missed: str) -> Ve
         attribute=attribute,
         matched=not missed,
         detail=missed,
+    )
+
+
+def _redirected(table: RouteTable, destinations: Sequence[str]) -> Verdict:
+    there = ", ".join(destinations) or "nobody"
+    instead = ", ".join(table.destinations) or "nobody"
+    return Verdict(
+        route=table.name,
+        rule="destinations",
+        attribute="CalledAETitle",
+        matched=True,
+        detail=f"{there} instead of {instead}, as its [[called]] table says",
     )
 
 

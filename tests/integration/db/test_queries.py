@@ -201,6 +201,35 @@ def test_associations_are_listed_newest_first_and_by_caller(
     assert other.refused_contexts[0].transfer_syntax_uids == ("1.2.840.10008.1.2",)
 
 
+def test_associations_are_summed_for_metrics(database: Database) -> None:
+    nothing = associations.totals(database)
+    for number in range(3):
+        associations.record(
+            database, replace(_association(number), refused_instances=5), durable=False
+        )
+    found = associations.totals(database)
+    assert (nothing.accepted, nothing.rejected, nothing.size_bytes) == (0, 0, 0)
+    assert (found.accepted, found.rejected) == (2, 1)
+    assert (found.instances, found.refused_instances) == (3, 15)
+    assert found.size_bytes == 3 * 2**40
+
+
+def test_an_association_over_tls_keeps_its_version_and_certificate(
+    database: Database,
+) -> None:
+    over_tls = replace(
+        _association(1), tls_version="TLSv1.3", certificate_subject="CN=ct1,O=Hospital"
+    )
+    associations.record(database, over_tls)
+    associations.record(database, _association(2))
+    plain, secure = associations.recent(database)
+    assert (secure.tls_version, secure.certificate_subject) == (
+        "TLSv1.3",
+        "CN=ct1,O=Hospital",
+    )
+    assert (plain.tls_version, plain.certificate_subject) == ("", "")
+
+
 def test_associations_with_a_refusal_can_be_asked_for_alone(
     database: Database,
 ) -> None:

@@ -37,6 +37,49 @@ def test_a_study_that_never_falls_quiet_is_complete_at_the_limit(
     assert _quiet(database, 100) == (entered.study_id,)
 
 
+@pytest.mark.parametrize(
+    ("title", "quiet_at"), [("AINODE", 10), ("AICHEST", 3), (" AISLOW ", 60)]
+)
+def test_a_called_ae_title_has_its_own_quiet_time(
+    database: Database, title: str, quiet_at: float
+) -> None:
+    entered = samples.enter(database, replace(received(), called_ae_title=title))
+
+    def quiet(seconds: float) -> tuple[StudyId, ...]:
+        return studies.quiet(
+            database,
+            now=after(seconds),
+            quiet_seconds=10,
+            limit_seconds=100,
+            called={"AICHEST": 3, "AISLOW": 60},
+        )
+
+    assert quiet(quiet_at - 0.001) == ()
+    assert quiet(quiet_at) == (entered.study_id,)
+
+
+def test_a_study_follows_the_ae_title_that_its_last_instance_was_sent_to(
+    database: Database,
+) -> None:
+    for number, title in enumerate(("AINODE", "AICHEST", "AINODE", "AICHEST"), 1):
+        item = replace(received(number=number), called_ae_title=title)
+        entered = samples.enter(database, item)
+    again = replace(received(number=1), called_ae_title="AINODE")
+    samples.enter(database, again)  # a repeat touches nothing
+    study = studies.load(database, entered.study_id)
+    assert study.called_ae_title == "AICHEST"
+    assert [item.called_ae_title for item in study.instances] == [
+        "AINODE",
+        "AICHEST",
+        "AINODE",
+        "AICHEST",
+    ]
+    samples.route_study(database, entered.study_id)
+    late = replace(received(number=9), called_ae_title="AINODE")
+    samples.enter(database, late)
+    assert studies.load(database, entered.study_id).called_ae_title == "AINODE"
+
+
 def test_the_study_that_waits_longest_comes_first_and_settled_ones_do_not(
     database: Database,
 ) -> None:

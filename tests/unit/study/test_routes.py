@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from config.settings import RouteTable, WhenTable
+from config.settings import CalledTable, RouteTable, WhenTable
 from dicom_node.core.ids import (
     InstanceId,
     SeriesInstanceUID,
@@ -50,11 +50,12 @@ def _instance(
         dataset_digest="",
         own_result=own,
         header=header,
+        called_ae_title="AICHEST ",
     )
 
 
-def _route(when: WhenTable, *instances: Instance) -> RoutingDecision:
-    study = Study(
+def _study(*instances: Instance, called: str = "AICHEST") -> Study:
+    return Study(
         study_id=StudyId(1),
         study_instance_uid=StudyInstanceUID("1.1"),
         accession_number="",
@@ -64,9 +65,13 @@ def _route(when: WhenTable, *instances: Instance) -> RoutingDecision:
         last_instance_at=AT,
         ignored_because=None,
         instances=instances or (_instance(1),),
+        called_ae_title=called,
     )
+
+
+def _route(when: WhenTable, *instances: Instance) -> RoutingDecision:
     table = RouteTable(name="chest", model="m", destinations=(), when=when)
-    return RuleRouter([table]).route(study)
+    return RuleRouter([table]).route(_study(*instances))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +86,7 @@ def _route(when: WhenTable, *instances: Instance) -> RoutingDecision:
         WhenTable(min_age_years=1, max_age_years=5),
         WhenTable(max_age_years=4),
         WhenTable(calling_ae_title=("DX1",)),
+        WhenTable(called_ae_title=("aichest", "AINODE")),
         WhenTable(description=("thorax*",)),
         WhenTable(min_images=1, max_images=1),
     ],
@@ -102,6 +108,7 @@ def test_a_route_takes_a_study_that_meets_its_conditions(when: WhenTable) -> Non
         (WhenTable(max_age_years=3), "PatientAge", "up to 3 years"),
         (WhenTable(max_age_years=4.1), "PatientAge", "up to 4.1 years"),
         (WhenTable(calling_ae_title=("CT1",)), "CallingAETitle", "is DX1"),
+        (WhenTable(called_ae_title=("AINODE",)), "CalledAETitle", "is AICHEST"),
         (WhenTable(min_images=2), "images", "1 images"),
         (WhenTable(max_images=0), "images", "at most 0"),
     ],
@@ -158,17 +165,40 @@ def test_only_own_results_are_ignored_even_by_an_empty_table() -> None:
 
 
 def test_without_routes_a_study_is_ignored_with_that_reason() -> None:
-    study_decision = RuleRouter([]).route(
-        Study(
-            study_id=StudyId(1),
-            study_instance_uid=StudyInstanceUID("1.1"),
-            accession_number="",
-            state=StudyState.RECEIVING,
-            revision=1,
-            first_instance_at=AT,
-            last_instance_at=AT,
-            ignored_because=None,
-            instances=(_instance(1),),
-        )
-    )
+    study_decision = RuleRouter([]).route(_study())
     assert study_decision.ignored_because == "no route is configured"
+
+
+CALLED = (
+    CalledTable(ae_title="AICHEST", destinations=("archive",)),
+    CalledTable(ae_title="AIQUIET", destinations=()),
+    CalledTable(ae_title="AISLOW", quiet_seconds=60),
+)
+
+
+@pytest.mark.parametrize(
+    ("called", "destinations", "said"),
+    [
+        ("AICHEST", ("archive",), "archive instead of pacs"),
+        (" AICHEST", ("archive",), "archive instead of pacs"),
+        ("AIQUIET", (), "nobody instead of pacs"),
+        ("AISLOW", ("pacs",), None),
+        ("AINODE", ("pacs",), None),
+    ],
+)
+def test_a_called_ae_title_sends_results_elsewhere_and_the_verdict_says_so(
+    called: str, destinations: tuple[str, ...], said: str | None
+) -> None:
+    table = RouteTable(name="chest", model="m", destinations=("pacs",))
+    decision = RuleRouter([table], called=CALLED).route(_study(called=called))
+    (route,) = decision.routes
+    assert route.destinations == destinations
+    told = [item for item in decision.verdicts if item.rule == "destinations"]
+    assert all(item.matched for item in decision.verdicts)
+    assert [item.detail.split(",")[0] for item in told] == ([said] if said else [])
+
+
+def test_a_route_that_misses_is_not_told_where_its_results_would_go() -> None:
+    table = RouteTable(name="ct", model="m", when=WhenTable(modality=("CT",)))
+    decision = RuleRouter([table], called=CALLED).route(_study())
+    assert [item.rule for item in decision.verdicts] == ["modality"]
