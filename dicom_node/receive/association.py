@@ -37,6 +37,7 @@ from dicom_node.receive.stream import (
     Broken,
     PduReader,
     prepare,
+    sender,
 )
 
 log = logging.getLogger("dicom_node.receive")
@@ -149,7 +150,7 @@ class AcceptorAssociation(threading.Thread):
         )
         messages = self._messages = Messages(
             Channel(
-                send=self._visit.connection.sendall,
+                send=sender(self._visit.connection),
                 contexts=accepted.accepted,
                 max_pdu_bytes=offer.max_pdu_bytes,
                 sender=Sender(
@@ -161,7 +162,7 @@ class AcceptorAssociation(threading.Thread):
             services.store,
             services.limits,
         )
-        self._visit.connection.sendall(accepted.encoded)
+        sender(self._visit.connection)(accepted.encoded)
         reader = PduReader(
             self._visit.connection, messages, max_pdu_bytes=services.max_pdu_bytes
         )
@@ -190,7 +191,7 @@ class AcceptorAssociation(threading.Thread):
 
     def _send(self, pdu: bytes) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._visit.connection.sendall(pdu)
+            sender(self._visit.connection)(pdu)
 
     def _await_close(self) -> None:
         """Let the peer read the last PDU: a socket closed too early resets."""

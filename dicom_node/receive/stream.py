@@ -225,3 +225,22 @@ def prepare(connection: socket.socket) -> None:
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
     seconds = _TIMEVAL.pack(int(_SEND_SECONDS), 0)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+
+
+def sender(connection: socket.socket) -> Callable[[bytes], None]:
+    """Make the function that sends; it gives up on a peer that does not read.
+
+    Raises:
+        OSError: (the function) the peer is gone, or has not read for 30 seconds.
+    """
+    if not isinstance(connection, ssl.SSLSocket):
+        return connection.sendall
+
+    def send(pdu: bytes) -> None:
+        connection.settimeout(_SEND_SECONDS)
+        try:
+            connection.sendall(pdu)
+        finally:
+            connection.settimeout(_TICK_SECONDS)
+
+    return send
