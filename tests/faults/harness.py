@@ -218,6 +218,13 @@ class FaultNode:
             raise ConnectionError(f"a good peer heard {status}")
         return round(time.monotonic() - begun, 3)
 
+    def serves(self, log: SenderLog) -> bool:
+        """Say whether a good peer is served now."""
+        try:
+            return self.serve_seconds(log) > 0
+        except OSError:
+            return False
+
     def warm_up(self, log: SenderLog, *, associations: int = 8) -> Resources:
         """Use it once, so that pools are full; return what it holds then."""
         held = [Association.open(self.port, log) for _ in range(associations)]

@@ -17,12 +17,7 @@ from tests.faults.harness import FaultNode
 from tests.faults.instances import make_study
 from tests.faults.processes import Resources, let_pass, watched_peak
 from tests.faults.rows import ROUNDS, SEED, fault_row
-from tests.faults.senders import (
-    RESET,
-    Association,
-    SenderLog,
-    store_message,
-)
+from tests.faults.senders import RESET, Association, SenderLog, store_message
 from tests.integration.receive.wire import A_ABORT, associate_rq
 from tests.peers import wait_until
 
@@ -31,6 +26,7 @@ TIMEOUT_SECONDS = 2.0
 SLACK_SECONDS = 6.0
 SERVED_SECONDS = 2.0
 CUTS = 20 * ROUNDS
+CROWD = 300
 
 
 @pytest.fixture(scope="module")
@@ -244,19 +240,18 @@ def test_a_sender_that_never_reads_its_answers_is_slowed_and_then_cut(
         measured |= _difference(before, after)
 
 
-@pytest.mark.parametrize("count", [300])
 def test_hundreds_of_connections_lock_nobody_out(
-    node: FaultNode, log: SenderLog, before: Resources, count: int
+    node: FaultNode, log: SenderLog, before: Resources
 ) -> None:
     with fault_row(
         "F18",
-        fault=f"{count} connections at once: silent, half a request, vanished",
+        fault=f"{CROWD} connections at once: silent, half a request, vanished",
         how="raw sockets from one address; a good peer at another one",
         expected="good peer served within 2 s; threads, descriptors, memory return",
     ) as measured:
         held = [
             socket.create_connection(("127.0.0.1", node.port), timeout=30)
-            for _ in range(count)
+            for _ in range(CROWD)
         ]
         for number, connection in enumerate(held):
             if number % 3 == 1:

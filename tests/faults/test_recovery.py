@@ -1,0 +1,46 @@
+"""How soon a node that was killed takes images again (I14, line R10)."""
+
+import time
+
+from tests.faults import checker
+from tests.faults.conftest import MakeNode
+from tests.faults.harness import FaultNode
+from tests.faults.instances import make_study
+from tests.faults.rows import ROUNDS, fault_row
+from tests.faults.senders import SenderLog, send_at_once
+from tests.peers import wait_until
+
+BACKLOG = 500 if ROUNDS == 1 else 10_000
+
+
+def test_the_time_to_the_first_store_does_not_grow_with_what_is_kept(
+    make_node: MakeNode, log: SenderLog
+) -> None:
+    with fault_row(
+        "R10",
+        fault=f"kill -9 with {BACKLOG} images kept",
+        how="SIGKILL, start, store; compared with the start of an empty node",
+        expected="as soon as an empty node, everything still there",
+    ) as measured:
+        node = make_node()
+        empty = _seconds_to_store(node, log)
+        assert send_at_once(
+            node.port, log, make_study(BACKLOG, size_bytes=1_000), associations=4
+        )
+        node.kill()
+        full = _seconds_to_store(node, log)
+        assert full < 2 * empty + 1
+        verdict = checker.check(node, log, seconds=60)
+        assert verdict.stored == BACKLOG + 2
+        measured |= {
+            "seconds to store, empty": empty,
+            "seconds to store, full": full,
+            **verdict.counts(),
+        }
+
+
+def _seconds_to_store(node: FaultNode, log: SenderLog) -> float:
+    begun = time.monotonic()
+    node.start()
+    wait_until(lambda: node.serves(log), what="a store is accepted", seconds=30)
+    return round(time.monotonic() - begun, 2)
