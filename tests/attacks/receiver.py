@@ -48,6 +48,16 @@ class Receiver:
         """Where received instances lie."""
         return self.folder / "data" / "instances"
 
+    def tls_port(self) -> int:
+        """Return the port of [tls], the second that the log tells."""
+        lines = [
+            json.loads(line)
+            for line in self.tool.output().splitlines()[:-1]
+            if line.startswith("{")
+        ]
+        told = [line["host"] for line in lines if line["event"] == "listening"]
+        return _port(told[1])
+
     def pids(self) -> tuple[int, ...]:
         """Return its processes, the first one being the parent."""
         return tuple(_with_children(self.tool.process.pid))
@@ -164,11 +174,15 @@ def running_receiver(
         if tool.process.poll() is not None:
             pytest.fail("the receiver ended: " + tool.output()[-2000:], pytrace=False)
         listening = tool.output().split(_LISTENING, 1)[1].split("\n", 1)[0]
-        yield Receiver(folder=folder, port=int(listening.rsplit(":", 1)[1]), tool=tool)
+        yield Receiver(folder=folder, port=_port(listening), tool=tool)
     finally:
         code = tool.stop(seconds=20)
         shutil.rmtree(folder / "data", ignore_errors=True)
     assert code == 0, f"the receiver ended with {code}"
+
+
+def _port(address: str) -> int:
+    return int(address.rsplit(":", 1)[1])
 
 
 def _with_children(pid: int) -> Iterator[int]:

@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.attacks.attack import Plan, attack
 from tests.attacks.peer import (
@@ -63,6 +64,34 @@ def test_b2_a_pdu_header_that_claims_4_gib_ends_the_connection(
         # The kernel buffers a few before the reset arrives; nobody reads them.
         assert max(taken) < 64
         seen.saw(f"connection closed after at most {max(taken)} MiB")
+
+
+def test_b2_strangers_that_go_on_sending_hold_nobody_up(receiver: Receiver) -> None:
+    plan = Plan(
+        id="B2b",
+        attack="turned away, but sending on as fast as they can",
+        how="4 connections, each pumps up to 4 GiB behind an HTTP request",
+        expected="each closed after the kernel's buffers, good peer served in < 1 s",
+        peak_bytes=8 * MIB,
+    )
+    block, begun = bytes(MIB), time.monotonic()
+
+    def pump(peer: Peer) -> int:
+        peer.send(b"GET / HTTP/1.1\r\n\r\n")
+        taken = 0
+        while taken < 4096 and time.monotonic() - begun < 3 and peer.send(block):
+            taken += 1
+        return taken
+
+    with (
+        attack(receiver, plan) as seen,
+        connected(receiver, 4) as peers,
+        ThreadPoolExecutor(4) as pool,
+    ):
+        taken = list(pool.map(pump, peers))
+        seconds = time.monotonic() - begun
+        seen.saw(f"at most {max(taken)} MiB taken, closed within {seconds:.1f} s")
+    assert max(taken) < 64, "a stranger is listened to without end"
 
 
 def test_b3_silent_connections_lock_nobody_out(receiver: Receiver) -> None:
