@@ -15,12 +15,13 @@ from dicom_node.part10.digest import dataset_digest, name_digest, names
 from dicom_node.part10.head import FileHead, read_head
 
 HEAD_BYTES: Final = 1 << 16
+_MAX_FILE_HEAD: Final = 4096
 _BLOCK_BYTES: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredFile:
-    """A file of this node, open at the time it was made.
+class Part10File:
+    """A Part 10 file as it was when it was opened.
 
     Args:
         beginning: the first bytes of the data set, all of them if there are
@@ -63,7 +64,7 @@ class StoredFile:
                 yield block
 
 
-def open_stored(path: Path) -> StoredFile:
+def open_stored(path: Path) -> Part10File:
     """Open a file of this node.
 
     Raises:
@@ -71,35 +72,55 @@ def open_stored(path: Path) -> StoredFile:
         CannotUnderstand: it has another head than this node writes.
     """
     with _reading(), path.open("rb") as stream:
-        beginning = stream.read(HEAD_BYTES)
-        head = read_head(beginning)
+        head = read_head(stream.read(_MAX_FILE_HEAD))
+    return open_behind(path, head)
+
+
+def open_behind(path: Path, head: FileHead) -> Part10File:
+    """Open a file with this head.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    with _reading(), path.open("rb") as stream:
         status = os.fstat(stream.fileno())
-    return StoredFile(
+        stream.seek(head.size_bytes)
+        beginning = stream.read(HEAD_BYTES)
+    return Part10File(
         path=path,
         head=head,
-        beginning=beginning[head.size_bytes :],
-        size_bytes=status.st_size - head.size_bytes,
+        beginning=beginning,
+        size_bytes=max(status.st_size - head.size_bytes, 0),
         modified_at=status.st_mtime,
     )
 
 
-def checked_digest(key: str, file: StoredFile) -> str:
+def digest_of(file: Part10File) -> bytes:
+    """Return the digest of the data set, 16 bytes.
+
+    Raises:
+        StoreError: the file cannot be read.
+    """
+    digest = dataset_digest()
+    for block in file.blocks():
+        digest.update(block)
+    return digest.digest()
+
+
+def checked_digest(key: str, file: Part10File) -> str:
     """Return the digest of the data set, 32 hexadecimal digits.
 
     Raises:
         StoreError: the file cannot be read.
         CannotUnderstand: it is not what was stored under this key.
     """
-    digest = dataset_digest()
-    for block in file.blocks():
-        digest.update(block)
+    digest = digest_of(file)
     with _reading(), file.path.open("rb") as stream:
         head = stream.read(file.head.size_bytes)
-        if names(key, name_digest(head, digest.digest())):
-            return digest.hexdigest()
-        if _sha256(stream) == key:  # what was kept by version 0.1 has such a key
-            return digest.hexdigest()
-    raise CannotUnderstand("the file is not what was stored under its key")
+        # What version 0.1 kept is named by the SHA-256 of the whole file.
+        if not names(key, name_digest(head, digest)) and key != _sha256(stream):
+            raise CannotUnderstand("the file is not what was stored under its key")
+    return digest.hex()
 
 
 def _sha256(stream: BufferedReader) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand, StoreError
-from dicom_node.part10.file import StoredFile, checked_digest, open_stored
+from dicom_node.part10.file import Part10File, checked_digest, open_stored
 from dicom_node.receive import header as tags
 from dicom_node.receive.header import Header
 from dicom_node.receive.layout import PixelElement
@@ -88,24 +88,24 @@ class FileCompare:
             raise StoreError(f"a stored file cannot be compared: {error}") from None
         return shape == other_shape and _equal(ours, spans, theirs, other_spans)
 
-    def _open(self, key: str) -> StoredFile:
+    def _open(self, key: str) -> Part10File:
         try:
             return open_stored(self._path_of(key))
         except CannotUnderstand as error:
             raise StoreError(f"a stored file is damaged: {error}") from None
 
-    def _check(self, key: str, file: StoredFile) -> None:
+    def _check(self, key: str, file: Part10File) -> None:
         try:
             checked_digest(key, file)
         except CannotUnderstand as error:
             raise StoreError(f"a stored file is damaged: {error}") from None
 
-    def _view(self, file: StoredFile) -> DatasetView:
+    def _view(self, file: Part10File) -> DatasetView:
         view = DatasetView(file.beginning, file.size_bytes, file.dataset)
         return as_walked(view, file.head.transfer_syntax_uid, self._limits)
 
     def _pixels(
-        self, file: StoredFile, view: DatasetView
+        self, file: Part10File, view: DatasetView
     ) -> tuple[_Shape, tuple[PixelElement, ...]]:
         """Return what must be equal for equal bytes to be equal pixels, and where."""
         syntax = file.head.transfer_syntax_uid
