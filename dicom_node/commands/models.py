@@ -11,8 +11,8 @@ from dicom_node import app
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.core.errors import ReceiveError, UsageError
 from dicom_node.core.types import InputFile, Prediction
-from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.foreign import read_instance
+from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.scan import ScanLimits
 from inference.bundle import add_bundle, find_bundle, list_bundles, verify_bundle
 
