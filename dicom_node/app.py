@@ -130,7 +130,7 @@ def build_destination(table: DestinationTable, settings: Settings) -> Destinatio
 
 def build_router(settings: Settings) -> RuleRouter:
     """Make the router of the TOML rule tables."""
-    return RuleRouter(settings.routes)
+    return RuleRouter(settings.routes, called=settings.called)
 
 
 def build_retry(settings: Settings) -> ExponentialBackoff:
