@@ -1,6 +1,10 @@
 """Encoded data sets, made with pydicom or by hand."""
 
+import mmap
+import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -10,7 +14,8 @@ from pydicom.filereader import read_file_meta_info
 from pydicom.filewriter import write_dataset
 from pydicom.uid import UID
 
-from dicom_node.receive.scan import ScanLimits, ScannedDataset, scan
+from dicom_node.receive.limits import ScanLimits
+from dicom_node.receive.scan import ScannedDataset, scan
 from dicom_node.receive.view import DatasetView
 
 IMPLICIT = "1.2.840.10008.1.2"
@@ -64,6 +69,33 @@ def scan_bytes(
     """Scan a data set that is in memory."""
     view = DatasetView.of_bytes(sent)
     return scan(view, transfer_syntax, limits or ScanLimits())
+
+
+def mapped_view(sent: bytes, head_bytes: int) -> DatasetView:
+    """View a data set of which so much is in memory and the rest in a mapping.
+
+    A view that somebody still looks at when the mapping is closed is a BufferError.
+    """
+
+    @contextmanager
+    def whole() -> Iterator[memoryview]:
+        with mmap.mmap(-1, max(len(sent), 1)) as mapping:
+            mapping[: len(sent)] = sent
+            with memoryview(mapping) as content, content[: len(sent)] as view:
+                yield view
+
+    return DatasetView(sent[:head_bytes], len(sent), whole)
+
+
+def element(tag: int, vr: bytes, value: bytes) -> bytes:
+    """Encode an element of a short explicit VR, little endian."""
+    return struct.pack("<HH2sH", tag >> 16, tag & 0xFFFF, vr, len(value)) + value
+
+
+def long_element(tag: int, vr: bytes, value: bytes, length: int | None = None) -> bytes:
+    """Encode an element of a long explicit VR, little endian."""
+    size = len(value) if length is None else length
+    return struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, vr, 0, size) + value
 
 
 def split_file(path: Path) -> tuple[bytes, str]:
