@@ -62,13 +62,11 @@ class FileCompare:
             StoreError: the kept file is gone, or is not any more what was received.
         """
         left, right = self._open(kept), self._open(other)
-        if left.size_bytes == right.size_bytes and all(
+        self._check(kept, left)
+        return left.size_bytes == right.size_bytes and all(
             ours == theirs
             for ours, theirs in zip_longest(left.blocks(), right.blocks())
-        ):
-            return True
-        self._check(kept, left)
-        return False
+        )
 
     def same_pixels(self, kept: str, other: str) -> bool:
         """Say whether two files hold the same pixels as encoded, or both none.
