@@ -65,7 +65,7 @@ class Direct(Protocol):
     def enter(
         self, arrivals: Sequence[Arrival], *, durable: bool
     ) -> list[Recorded] | None:
-        """Enter new instances in one transaction.
+        """Enter new instances, each with a UID of its own, in one transaction.
 
         Returns:
             None if one of them is not new or its study not open: nothing was written.

@@ -99,8 +99,9 @@ class _Recorder:
     def _record_once(
         self, taken: Sequence[ReceivedInstance], arrivals: Sequence[Arrival | None]
     ) -> list[Recorded]:
-        short = [one for one in arrivals if one is not None]
-        if len(short) == len(taken):
+        fresh = _fresh(taken, arrivals, known={})
+        if len(fresh) == len(taken):
+            short = list(fresh.values())
             entered = self.database.direct.enter(short, durable=self.durable)
             if entered is not None:
                 return entered
@@ -127,7 +128,7 @@ class _Recorder:
         known = look_up(
             connection, {item.sop_instance_uid for item in taken}, lock=True
         )
-        fresh = _fresh(arrivals, known)
+        fresh = _fresh(taken, arrivals, known=known)
         entered = None
         if fresh:
             direct = self.database.direct
@@ -162,14 +163,19 @@ def _lock_studies(connection: Connection, taken: Sequence[ReceivedInstance]) -> 
     )
 
 
-def _fresh(arrivals: Sequence[Arrival | None], known: Known) -> dict[int, Arrival]:
+def _fresh(
+    taken: Sequence[ReceivedInstance],
+    arrivals: Sequence[Arrival | None],
+    *,
+    known: Known,
+) -> dict[int, Arrival]:
     """Return what is new, by its place in the group; of two with one UID the first."""
     seen = set(known)
     found: dict[int, Arrival] = {}
-    for place, one in enumerate(arrivals):
-        if one is not None and one.item.sop_instance_uid not in seen:
+    for place, (item, one) in enumerate(zip(taken, arrivals, strict=True)):
+        if one is not None and item.sop_instance_uid not in seen:
             found[place] = one
-            seen.add(one.item.sop_instance_uid)
+        seen.add(item.sop_instance_uid)
     return found
 
 
