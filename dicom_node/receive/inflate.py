@@ -86,8 +86,11 @@ def _inflate(deflated: memoryview, limits: ScanLimits) -> Iterator[bytes]:
 @contextmanager
 def _file(deflated: DatasetView, size: int, limits: ScanLimits) -> Iterator[int]:
     """Inflate into a file without a name."""
+    folder = limits.folder
+    if folder is not None and not folder.is_dir():
+        folder = None
     try:
-        with tempfile.TemporaryFile(dir=limits.folder, buffering=0) as file:
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
             status = os.fstatvfs(file.fileno())
             if status.f_bavail * status.f_frsize - size < limits.min_free_bytes:
                 raise OutOfResources("free disk space is below receive.min_free_bytes")

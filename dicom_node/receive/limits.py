@@ -19,7 +19,7 @@ class ScanLimits:
         max_frame_bytes: decoded size of one frame, by the header.
         max_native_bytes: size of all native pixels, by the header.
         folder: where an inflated data set may lie in a file without a name while it
-            is scanned; the system's folder for temporary files if None.
+            is scanned; that for temporary files if there is none.
         min_free_bytes: what must stay free there.
     """
 

@@ -98,6 +98,8 @@ class ReceiveOptions:
                 max_depth=receive.max_sequence_depth,
                 max_native_bytes=receive.max_instance_bytes,
                 max_element_bytes=receive.max_element_bytes,
+                folder=settings.instances_dir,
+                min_free_bytes=receive.min_free_bytes,
             ),
         )
 
