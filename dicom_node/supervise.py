@@ -24,7 +24,8 @@ LISTENING: Final = "listening"
 EXIT_CONFIGURATION: Final = 2
 EXIT_AT_ONCE: Final = 1
 STUCK_SECONDS: Final = 30.0
-# These say where they listen before the node is ready; a fault of theirs ends it.
+# These say where they listen before the others start; a fault of theirs ends the node
+# while it is cheap to end.
 _ANNOUNCING: Final = (RECEIVE, "web")
 # What takes new work stops first; what shows how the node is, last.
 _STOP_ORDER: Final = (RECEIVE, "work", "deliver", "web")
@@ -49,7 +50,7 @@ class Supervisor:
     """Keeps the children of `serve` alive.
 
     Args:
-        roles: in the order of their start, "receive" first.
+        roles: "receive" among them.
         command: how to start a role, e.g. python -m dicom_node ROLE --config FILE.
         drain_seconds: how long a role may finish what it is doing.
         on_ready: called once with the address that the receiver listens on.
@@ -87,17 +88,15 @@ class Supervisor:
         return EXIT_AT_ONCE if self.signals.at_once else 0
 
     def _start_all(self) -> str:
-        """Start the receiver, then every other role; return where it listens."""
-        first, *others = self.roles
-        self._start(first, announced=True)
-        address = self._wait_listening(first)
-        for role in others:
-            if not self.signals.asked:
-                self._start(role, announced=role in _ANNOUNCING)
-        for role in others:
-            if role in _ANNOUNCING and not self.signals.asked:
-                self._wait_listening(role)
-        return address
+        """Start what announces itself, then the rest; return where it receives."""
+        announcing = [role for role in self.roles if role in _ANNOUNCING]
+        for role in announcing:
+            self._start(role, announced=True)
+        addresses = {role: self._wait_listening(role) for role in announcing}
+        for role in self.roles:
+            if role not in announcing and not self.signals.asked:
+                self._start(role)
+        return addresses[RECEIVE]
 
     def _start(self, role: str, *, announced: bool = False) -> None:
         pause = self._children[role].pause if role in self._children else None

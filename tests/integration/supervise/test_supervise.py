@@ -112,12 +112,13 @@ def _gone(pid: int) -> bool:
         return True
 
 
-def test_the_receiver_starts_first_and_stops_first_and_the_exit_code_is_0(
+def test_what_listens_starts_first_the_receiver_stops_first_and_the_exit_code_is_0(
     serve: Serve,
 ) -> None:
     serve.start()
     assert "ready 127.0.0.1:4711" in serve.output
-    assert serve.said("starts")[0][0] == "receive"
+    began = [role for role, _ in serve.said("starts")]
+    assert set(began[:2]) == {"receive", "web"}
     serve.signal(signal.SIGTERM)
     assert serve.wait() == 0
     ended = [role for role, _ in serve.said("ends")]
@@ -137,7 +138,7 @@ def test_a_role_that_dies_is_started_again_and_counted(serve: Serve) -> None:
     wait_until(lambda: len(serve.said("starts")) == 5, what="work runs again")
     wait_until(lambda: serve.restarts("work") == 1, what="the restart is counted")
     assert serve.restarts("receive") == 0
-    os.kill(serve.said("starts")[0][1], signal.SIGKILL)
+    os.kill(dict(serve.said("starts"))["receive"], signal.SIGKILL)
     wait_until(lambda: serve.restarts("receive") == 1, what="receive is restarted")
     assert "Traceback" not in serve.output
 
@@ -190,9 +191,9 @@ def test_what_does_not_end_in_time_is_killed_and_the_others_drain(
 
 def test_a_receiver_that_gives_no_more_signs_of_life_is_replaced(serve: Serve) -> None:
     serve.start(receive="stuck")
-    first = serve.said("starts")[0]
+    first = dict(reversed(serve.said("starts")))["receive"]
     wait_until(lambda: serve.restarts("receive") == 1, what="the receiver is replaced")
-    assert _gone(first[1])
+    assert _gone(first)
     assert "role stuck" in serve.output
 
 
@@ -204,16 +205,18 @@ def test_a_configuration_fault_at_the_start_ends_the_node(
     assert serve.wait() == 2
     assert "ready" not in serve.output
     assert all(_gone(pid) for _, pid in serve.said("starts"))
-    if role == "receive":
-        assert [name for name, _ in serve.said("starts")] == ["receive"]
+    assert {name for name, _ in serve.said("starts")} <= {"receive", "web"}
 
 
 def test_sigterm_before_the_receiver_listens_ends_the_node(serve: Serve) -> None:
     serve.launch({"receive": "dumb"})
-    wait_until(lambda: serve.said("starts"), what="the receiver starts")
+    wait_until(
+        lambda: "receive" in dict(serve.said("starts")), what="the receiver starts"
+    )
     serve.signal(signal.SIGTERM)
     assert serve.wait() == 0
-    assert [role for role, _ in serve.said("ends")] == ["receive"]
+    assert "receive" in {role for role, _ in serve.said("ends")}
+    assert {role for role, _ in serve.said("starts")} <= {"receive", "web"}
     assert "ready" not in serve.output
 
 
