@@ -9,7 +9,7 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Final, cast
@@ -71,20 +71,25 @@ class Moment:
 
 @dataclass(slots=True)
 class Nemesis:
-    """Kills a receiver process now and then."""
+    """Kills a receiver process now and then, once the last one is back."""
 
     running: Running
     random: Random
     kills: int = 0
-    _next: float = field(default=0.0)
+    _at: float | None = None
+    _answers: int = 0
 
-    def act(self, now: float) -> None:
-        """Kill if it is time to."""
-        if not self._next:
-            self._next = now + self.random.uniform(5, 20)
-        if now < self._next:
+    def act(self, now: float, answers: int) -> None:
+        """Kill if it is time to.
+
+        Args:
+            answers: that the senders have had so far.
+        """
+        if self._at is None and answers > self._answers:
+            self._at = now + self.random.uniform(3, 30)
+        if self._at is None or now < self._at:
             return
-        self._next = 0.0
+        self._at, self._answers = None, answers
         with suppress(ProcessLookupError, IndexError):
             os.kill(self.random.choice(self.running.receiver_pids()), signal.SIGKILL)
             self.kills += 1
@@ -177,7 +182,7 @@ def _soak(
             moments.append(_look(running, journal, now - begun))
             _say(console, moments[-1])
         if plan.kill and now < orders.ends_at:
-            nemesis.act(now)
+            nemesis.act(now, journal.counts["answers"])
         if now > orders.ends_at + _ANSWER_SECONDS:
             raise BenchmarkError("senders still wait for an answer")
         time.sleep(0.2)
