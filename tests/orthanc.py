@@ -27,6 +27,8 @@ class OrthancSettings:
         lua: scripts, run in this order.
         stable_age: seconds without a new instance until a study is stable.
         modalities: application entities by the name that Lua and REST use.
+        tls: certificate, key and authorities; then it listens and calls with TLS,
+            and its callers need a certificate.
     """
 
     ae_title: str = "ORTHANC"
@@ -35,6 +37,7 @@ class OrthancSettings:
     stable_age: int = 1
     lua: Sequence[Path] = ()
     modalities: Sequence[tuple[str, Address]] = ()
+    tls: tuple[Path, Path, Path] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -128,9 +131,15 @@ def start_orthanc(folder: Path, settings: OrthancSettings | None = None) -> Orth
         "SaveJobs": False,
         "LuaScripts": [str(script) for script in wanted.lua],
         "DicomModalities": {
-            name: [peer.ae_title, peer.host, peer.port]
+            name: {
+                "AET": peer.ae_title,
+                "Host": peer.host,
+                "Port": peer.port,
+                "UseDicomTls": wanted.tls is not None,
+            }
             for name, peer in wanted.modalities
         },
+        **_tls(wanted),
     }
     file = folder / "orthanc.json"
     file.write_text(json.dumps(configuration, indent=2))
@@ -148,6 +157,19 @@ def start_orthanc(folder: Path, settings: OrthancSettings | None = None) -> Orth
         tool.stop()
         raise
     return orthanc
+
+
+def _tls(wanted: OrthancSettings) -> dict[str, object]:
+    if wanted.tls is None:
+        return {}
+    certificate, key, authorities = map(str, wanted.tls)
+    return {
+        "DicomTlsEnabled": True,
+        "DicomTlsCertificate": certificate,
+        "DicomTlsPrivateKey": key,
+        "DicomTlsTrustedCertificates": authorities,
+        "DicomTlsRemoteCertificateRequired": True,
+    }
 
 
 @contextmanager
