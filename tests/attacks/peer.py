@@ -185,16 +185,16 @@ class Peer:
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_WR)
 
-    def answer(self) -> Answer:
+    def answer(self, *, within: float = ANSWER_SECONDS) -> Answer:
         """Return the next PDU, or that the connection was closed.
 
         Raises:
-            TimeoutError: there was neither within `ANSWER_SECONDS`.
+            TimeoutError: there was neither within so many seconds.
         """
         begun = time.monotonic()
         try:
-            kind, _, length = struct.unpack(">BBI", self._exactly(6))
-            body = self._exactly(length)
+            kind, _, length = struct.unpack(">BBI", self._exactly(6, within))
+            body = self._exactly(length, within)
         except (EOFError, ConnectionError):
             kind, body = 0, b""
         return Answer(_KINDS[kind], body, time.monotonic() - begun)
@@ -225,9 +225,9 @@ class Peer:
         self.send(RELEASE_RQ)
         return self.answer()
 
-    def _exactly(self, size: int) -> bytes:
+    def _exactly(self, size: int, seconds: float) -> bytes:
         received = bytearray()
-        deadline = time.monotonic() + ANSWER_SECONDS
+        deadline = time.monotonic() + seconds
         while len(received) < size:
             self.connection.settimeout(max(deadline - time.monotonic(), 0.001))
             block = self.connection.recv(min(size - len(received), 1 << 16))
