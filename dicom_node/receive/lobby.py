@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from dicom_node.receive.admission import normalise
 from dicom_node.receive.tls import ServerTLS
 from dicom_node.receive.turned_away import Doorkeeper, OnTurnedAway
 from dicom_node.receive.visitor import Need, Visitor
@@ -22,7 +23,11 @@ log = logging.getLogger("dicom_node.receive")
 
 _TICK_SECONDS: Final = 0.25
 _GOODBYE_SECONDS: Final = 1.0
+# Of requests that are not whole; one of a usual modality has 10 KiB.
+_LARGE_BYTES: Final = 32 * 1024
+_MAX_HELD_BYTES: Final = 8 * 1024 * 1024
 TOO_MANY_WAIT: Final = "too many connections wait without an association request"
+TOO_MUCH_HELD: Final = "too many large association requests are not whole"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +168,7 @@ class Lobby:
         connection.setblocking(False)
         visitor = Visitor(
             connection,
-            str(peer[0]),
+            normalise(str(peer[0])),
             deadline=time.monotonic() + self._limits.seconds,
             tls=listener.tls,
         )
@@ -183,9 +188,15 @@ class Lobby:
         same = [item for item in self._visitors.values() if item.address == crowd]
         self._evict(next((item for item in same if item.leaving), same[0]))
 
-    def _evict(self, visitor: Visitor) -> None:
+    def _bound_memory(self) -> None:
+        """Let the largest go of requests that never get whole."""
+        if sum(item.held_bytes for item in self._visitors.values()) > _MAX_HELD_BYTES:
+            largest = max(self._visitors.values(), key=lambda item: item.held_bytes)
+            self._evict(largest, TOO_MUCH_HELD)
+
+    def _evict(self, visitor: Visitor, reason: str = TOO_MANY_WAIT) -> None:
         if not visitor.leaving:
-            self._door.note(visitor.address, TOO_MANY_WAIT)
+            self._door.note(visitor.address, reason)
         self._forget(visitor)
         visitor.close()
 
@@ -197,6 +208,8 @@ class Lobby:
             need = Need.CLOSE
         if need is Need.READ:
             self._selector.modify(visitor.descriptor, selectors.EVENT_READ)
+            if visitor.held_bytes > _LARGE_BYTES:
+                self._bound_memory()
         elif need is Need.WRITE:
             self._selector.modify(visitor.descriptor, selectors.EVENT_WRITE)
         elif need is Need.NOTHING:

@@ -92,6 +92,11 @@ class Visitor:
         return bytes(self._received)
 
     @property
+    def held_bytes(self) -> int:
+        """How much of the request is kept in memory."""
+        return len(self._received)
+
+    @property
     def tls_version(self) -> str:
         """The protocol that was negotiated, as TLSv1.3; "" without TLS."""
         if isinstance(self.connection, ssl.SSLSocket):

@@ -8,7 +8,14 @@ from queue import Queue
 import pytest
 
 from dicom_node.receive import visitor
-from dicom_node.receive.lobby import TOO_MANY_WAIT, Listener, Lobby, LobbyLimits, Visit
+from dicom_node.receive.lobby import (
+    TOO_MANY_WAIT,
+    TOO_MUCH_HELD,
+    Listener,
+    Lobby,
+    LobbyLimits,
+    Visit,
+)
 from tests.integration.receive.node import until
 from tests.unit.receive.lobbies import REQUEST, SOON, closed, running
 
@@ -143,3 +150,35 @@ def test_a_closed_lobby_sends_everybody_home() -> None:
         peer.close()
         with pytest.raises(ConnectionError):
             node.connect()
+
+
+def test_large_requests_that_never_end_are_bounded_in_memory() -> None:
+    limits = LobbyLimits(seconds=30, connections_per_address=100)
+    with running(limits=limits) as node:
+        claim = b"\1\0" + (256 * 1024 - 6).to_bytes(4, "big")
+        crowd = [node.connect(source="127.0.0.5") for _ in range(50)]
+        for peer in crowd:
+            with suppress(ConnectionError):
+                peer.sendall(claim + bytes(250 * 1024))
+        # 8 MiB hold 33 of them.
+        until(lambda: node.lobby.turned_away.get(TOO_MUCH_HELD, 0) >= 50 - 33)
+        assert node.seconds_to_serve() < SOON
+        for peer in crowd:
+            peer.close()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+def test_an_ipv4_caller_of_an_ipv6_socket_is_known_by_its_ipv4_address() -> None:
+    visits: Queue[Visit] = Queue()
+    listener = socket.create_server(
+        ("::", 0), family=socket.AF_INET6, dualstack_ipv6=True
+    )
+    port = listener.getsockname()[1]
+    lobby = Lobby([Listener(listener)], visits.put, limits=LobbyLimits(seconds=5))
+    lobby.start()
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+        peer.sendall(REQUEST)
+        visit = visits.get(timeout=5)
+        visit.connection.close()
+    lobby.close()
+    assert visit.address == "127.0.0.1"
