@@ -102,7 +102,7 @@ def _mounted(source: Path | str, mount_point: Path, options: str) -> Iterator[Di
         yield disk
     finally:
         # Lazily: after a failure the node may still run, and ends a little later.
-        if mount_point.is_mount() and not disk.unmount():
+        if not disk.unmount():
             _call("umount", "--lazy", mount_point)
 
 

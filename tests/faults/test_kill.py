@@ -183,17 +183,19 @@ def test_a_receiver_killed_under_serve_takes_images_again(
         "R10",
         fault="kill -9 of the receiver under `serve`",
         how="SIGKILL to the receiver processes; a sender tries until it hears 0x0000",
-        expected="a store is accepted within 10 s without anybody's help",
+        expected="a store is accepted without help, about as soon as after a start",
     ) as measured:
         node = make_node(role="serve", tables={"node": {"port": free_port()}})
+        begun = time.monotonic()
         node.start()
         node.serve_seconds(log)
+        start_seconds = time.monotonic() - begun
         begun = time.monotonic()
         for pid in node.pids_of("receive"):
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: node.serves(log), what="a store is accepted", seconds=30)
         seconds = time.monotonic() - begun
         verdict = checker.check(node, log)
-        assert seconds < 10
+        assert seconds < 2 * start_seconds + 2
         node.kill()
         measured |= {"seconds to first store": round(seconds, 2), **verdict.counts()}

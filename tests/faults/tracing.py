@@ -1,5 +1,6 @@
 """strace on a running node: faults in the N-th call, and the order of calls."""
 
+import contextlib
 import re
 import signal
 import subprocess
@@ -73,10 +74,11 @@ def _attached(node: FaultNode) -> bool:
 
 
 def _tracer_of(task: Path) -> int:
-    for line in (task / "status").read_text().splitlines():
-        if line.startswith("TracerPid:"):
-            return int(line.split()[1])
-    return 0
+    with contextlib.suppress(FileNotFoundError):  # the thread has ended meanwhile
+        for line in (task / "status").read_text().splitlines():
+            if line.startswith("TracerPid:"):
+                return int(line.split()[1])
+    return 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
