@@ -41,6 +41,34 @@ def test_over_tls_the_certificate_is_told_and_what_follows_stays(
             assert peer.recv(6) == b"answer"
 
 
+def test_a_resumed_session_of_tls_1_2_is_of_the_same_caller(trust: Trust) -> None:
+    client = trust.context(trust.caller)
+    client.maximum_version = ssl.TLSVersion.TLSv1_2
+    with running(trust.server) as node:
+        session = None
+        for reused in (False, True):
+            with client.wrap_socket(
+                node.connect(), server_hostname="localhost", session=session
+            ) as peer:
+                peer.sendall(REQUEST)
+                visit = node.next()
+                visit.connection.close()
+                session = peer.session
+                assert peer.session_reused is reused
+                assert visit.certificate_subject == r"C=DE,O=Smith\, Jones,CN=ct1"
+
+
+def test_sessions_of_tls_1_3_are_never_resumed(trust: Trust) -> None:
+    client = trust.context(trust.caller)
+    with running(trust.server) as node, node.secured(client) as peer:
+        peer.sendall(REQUEST)
+        with node.next().connection as connection:
+            connection.sendall(b"answer")
+            assert peer.recv(6) == b"answer"
+        assert peer.session is not None
+        assert not peer.session.has_ticket
+
+
 def test_a_request_in_many_tls_records_is_put_together(trust: Trust) -> None:
     with running(trust.server) as node, node.secured(trust.client) as peer:
         for start in range(0, len(REQUEST), 7):
