@@ -8,6 +8,7 @@ import argparse
 import json
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(options: argparse.Namespace, place: Place, command: str) -> Figures:
+    begun = time.monotonic()
     plan = Plan(
         rounds=options.rounds or (3 if options.quick else 5),
         seconds=options.seconds or (0.4 if options.quick else 1.0),
@@ -66,6 +68,7 @@ def _measure(options: argparse.Namespace, place: Place, command: str) -> Figures
             figures.memory = measure_memory(place, bar.next)
     if options.command in {"all", "report"}:
         figures.report = measure_report_time(place.disk, rounds=plan.rounds)
+    figures.machine["took"] = f"{(time.monotonic() - begun) / 60:.0f} minutes"
     return figures
 
 

@@ -47,7 +47,8 @@ class Task:
         first_uid: each association takes images + 2 numbers from here.
         bare: to the loop of `benchmarks.floor`, which knows no DICOM.
         tls: paths of ca, certificate and private key.
-        processes: a process per association, not a thread.
+        processes: a process per association, not a thread; it sends no faster and
+            costs more (0.5 against 0.4 CPU s for 1,000 images at 8 associations).
     """
 
     port: int
