@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Final
 
+from dicom_node.child import die_with_parent
 from dicom_node.core.errors import NodeError
 from dicom_node.demo.output import Output
-from dicom_node.child import die_with_parent
 
 AE_TITLE = "AINODE"
 QUIET_SECONDS = 2

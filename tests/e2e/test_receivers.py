@@ -57,7 +57,8 @@ def running(folder: Path) -> Iterator[Receivers]:
         f"max_associations = {LIMIT}\nmin_free_bytes = 0\n"
         "[work]\ndrain_seconds = 5\n"
     )
-    command = [sys.executable, "-m", "dicom_node", "receive", "--config", configuration]
+    command = [sys.executable, "-m", "dicom_node", "receive"]
+    command += ["--config", str(configuration)]
     tool = start_tool(command, log=folder / "receive.log", cwd=PROJECT)
     node = Receivers(tool, address, folder / "data")
     try:

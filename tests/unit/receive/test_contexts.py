@@ -7,13 +7,13 @@ import pytest
 from pynetdicom import AllStoragePresentationContexts, build_context
 
 from config.settings import Settings
-from dicom_node.receive.acceptor import ReceiveOptions
 from dicom_node.receive.contexts import (
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     is_storage_class,
     supported_contexts,
 )
+from dicom_node.receive.options import ReceiveOptions
 
 # standards.md section 5, from PS3.6 table A-1
 DECODABLE = {f"1.2.840.10008.1.2{end}" for end in ("", ".1", ".2", ".1.99", ".5")} | {

@@ -23,7 +23,7 @@ def test_a_key_is_the_digest_and_the_file_has_the_bytes(tmp_path: Path) -> None:
     key = store.put(CONTENT)
     assert key == hashlib.sha256(CONTENT).hexdigest()
     assert store.path(key).read_bytes() == CONTENT
-    assert store.path(key) == tmp_path / key[:2] / key[2:4] / f"{key}.dcm"
+    assert store.path(key) == tmp_path / key[:2] / f"{key}.dcm"
 
 
 def test_parts_make_the_same_file_as_the_whole(tmp_path: Path) -> None:

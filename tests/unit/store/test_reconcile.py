@@ -7,10 +7,11 @@ import pytest
 
 from dicom_node.core.errors import CannotUnderstand, DatabaseError
 from dicom_node.store.files import FileStore
+from dicom_node.store.instances import PARTS, InstanceFiles
 from dicom_node.store.reconcile import QUARANTINE, reconcile
 
 
-def refuse(_key: str, _path: Path) -> None:
+def refuse(_key: str, _path: Path) -> bool:
     raise CannotUnderstand("no data set")
 
 
@@ -31,9 +32,35 @@ def test_a_file_without_a_row_is_adopted(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     known, orphan = store.put(b"known"), store.put(b"orphan")
     adopted: list[tuple[str, Path]] = []
-    report = reconcile(store, [known], lambda key, path: adopted.append((key, path)))
+
+    def adopt(key: str, path: Path) -> bool:
+        adopted.append((key, path))
+        return True
+
+    report = reconcile(store, [known], adopt)
     assert adopted == [(orphan, store.path(orphan))]
     assert report.adopted == 1
+
+
+def test_a_file_whose_bytes_are_kept_in_another_one_goes(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    key = store.put(b"the same again")
+    report = reconcile(store, [], lambda key, path: False)
+    assert (report.adopted, report.repeats) == (0, 1)
+    assert not store.path(key).exists()
+
+
+def test_what_a_crash_left_among_the_parts_goes(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path)
+    part = files.begin()
+    part.write([b"half a data set"])
+    assert reconcile(files, [], refuse).parts_removed == 0, "its writer lives"
+    left = tmp_path / PARTS / "left.part"
+    left.write_bytes(b"half")
+    assert reconcile(files, [], refuse).parts_removed == 1
+    assert not left.exists()
+    part.discard()
+    assert list((tmp_path / PARTS).iterdir()) == []
 
 
 def test_a_file_that_cannot_be_adopted_is_quarantined_once(tmp_path: Path) -> None:
@@ -46,7 +73,7 @@ def test_a_file_that_cannot_be_adopted_is_quarantined_once(tmp_path: Path) -> No
 
 
 def test_a_database_that_is_down_quarantines_nothing(tmp_path: Path) -> None:
-    def down(_key: str, _path: Path) -> None:
+    def down(_key: str, _path: Path) -> bool:
         raise DatabaseError("locked")
 
     store = FileStore(tmp_path)

@@ -1,0 +1,116 @@
+"""Files that are written while they arrive."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dicom_node.core.errors import OutOfResources, StoreError
+from dicom_node.part10.digest import dataset_digest, name_digest
+from dicom_node.part10.head import file_head
+from dicom_node.store.instances import PARTS, InstanceFiles
+
+HEAD = file_head(
+    "1.2.840.10008.5.1.4.1.1.2",
+    "1.2.3",
+    transfer_syntax_uid="1.2.840.10008.1.2.1",
+    source_ae_title="CT",
+)
+DATA = bytes(range(256)) * 64
+
+
+def keep(files: InstanceFiles) -> str:
+    key = files.new_key(name_digest(HEAD, dataset_digest(DATA).digest()))
+    part = files.begin()
+    part.write([HEAD, memoryview(DATA)[:1000], memoryview(DATA)[1000:]])
+    part.sync()
+    part.publish(key)
+    files.sync_names([key])
+    return key
+
+
+def test_a_published_file_holds_what_was_written_and_nobody_else_may_read_it(
+    tmp_path: Path,
+) -> None:
+    files = InstanceFiles(tmp_path)
+    path = files.path(keep(files))
+    assert path.read_bytes() == HEAD + DATA
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert list((tmp_path / PARTS).iterdir()) == []
+
+
+def test_the_same_bytes_twice_have_two_names_of_one_digest(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path)
+    first, second = keep(files), keep(files)
+    assert first != second
+    assert first[:32] == second[:32]
+
+
+@pytest.mark.parametrize("place", [140, len(HEAD) - 1, len(HEAD), -1])
+def test_one_changed_bit_is_seen_wherever_it_is(tmp_path: Path, place: int) -> None:
+    files = InstanceFiles(tmp_path)
+    key = keep(files)
+    assert files.intact(key)
+    content = bytearray(files.path(key).read_bytes())
+    content[place] ^= 1
+    files.path(key).write_bytes(content)
+    assert not files.intact(key)
+
+
+@pytest.mark.parametrize("size", [0, 100, len(HEAD), len(HEAD) + 10])
+def test_a_file_that_a_power_cut_shortened_is_seen(tmp_path: Path, size: int) -> None:
+    files = InstanceFiles(tmp_path)
+    key = keep(files)
+    os.truncate(files.path(key), size)
+    assert not files.intact(key)
+
+
+def test_a_file_that_is_gone_is_not_intact(tmp_path: Path) -> None:
+    assert not InstanceFiles(tmp_path).intact("0" * 64)
+
+
+def test_a_part_is_read_back_without_its_head(tmp_path: Path) -> None:
+    part = InstanceFiles(tmp_path).begin()
+    part.write([HEAD, DATA])
+    with part.mapped(len(HEAD)) as view:
+        assert bytes(view) == DATA
+    part.discard()
+    part.discard()
+
+
+def test_a_long_data_set_stops_when_the_disk_gets_low(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path, min_free_bytes=1 << 62)
+    part = files.begin()  # whoever begins asks for space first
+    block = bytes(1 << 20)
+    with pytest.raises(OutOfResources, match="min_free_bytes"):
+        for _ in range(100):
+            part.write([block] * 8)
+    assert part.size_bytes <= 80 << 20
+    part.discard()
+    assert list((tmp_path / PARTS).iterdir()) == []
+
+
+def test_thousands_of_fragments_are_written_in_their_order(tmp_path: Path) -> None:
+    part = InstanceFiles(tmp_path).begin()
+    fragments = [number.to_bytes(4, "big") for number in range(5000)]
+    part.write(fragments)
+    with part.mapped(0) as view:
+        assert bytes(view) == b"".join(fragments)
+    part.discard()
+
+
+def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path / "instances")
+    files.begin().discard()
+    (tmp_path / "instances" / PARTS).rmdir()
+    with pytest.raises(OutOfResources):
+        files.begin()
+    files.begin().discard()
+
+
+def test_what_is_no_key_or_digest_is_refused(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path)
+    with pytest.raises(StoreError):
+        files.path("../../etc/passwd")
+    with pytest.raises(StoreError):
+        files.new_key("abc")
