@@ -7,8 +7,6 @@ import hashlib
 import os
 import re
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.core.errors import OutOfResources, StoreError
@@ -20,14 +18,6 @@ FOLDER_MODE = 0o700
 FILE_MODE = 0o600
 # One write call takes at most 2^31 - 4096 bytes on Linux.
 _WRITE_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A file on stable storage; `created` is False if it was there before."""
-
-    key: str
-    created: bool
 
 
 class FileStore:
@@ -45,35 +35,23 @@ class FileStore:
         self._min_free_bytes = min_free_bytes
 
     def put(self, content: bytes) -> str:
-        """Write, sync, rename; return the key.
+        """Write, sync, rename; return the key. Bytes that are here stay as they are.
 
         Raises:
             OutOfResources: no space, or the disk does not take the file.
         """
-        return self.write((content,)).key
-
-    def write(self, parts: Sequence[bytes]) -> StoredFile:
-        """Keep the parts as one file; bytes that are here already stay as they are.
-
-        Raises:
-            OutOfResources: no space, or the disk does not take the file.
-        """
-        digest = hashlib.sha256()
-        for part in parts:
-            digest.update(part)
-        key = digest.hexdigest()
+        key = hashlib.sha256(content).hexdigest()
         path = self.path(key)
-        size = sum(len(part) for part in parts)
         try:
-            if _is_whole(path, size):
+            if _is_whole(path, len(content)):
                 # Whoever renamed it may have died before syncing the folder.
                 sync_folder(path.parent)
-                return StoredFile(key, created=False)
-            self.require_space(size)
-            self._write_file(path, parts)
+                return key
+            self.require_space(len(content))
+            self._write_file(path, content)
         except OSError as error:
             raise out_of_resources(error) from None
-        return StoredFile(key, created=True)
+        return key
 
     def path(self, key: str) -> Path:
         """Return where the file with this key lies.
@@ -127,11 +105,11 @@ class FileStore:
         if free - size_bytes < self._min_free_bytes:
             raise OutOfResources("free disk space is below receive.min_free_bytes")
 
-    def _write_file(self, path: Path, parts: Sequence[bytes]) -> None:
+    def _write_file(self, path: Path, content: bytes) -> None:
         self._make_folder(path.parent)
         part_path = path.with_name(f"{path.stem}.{uuid.uuid4().hex}{PART_SUFFIX}")
         try:
-            _write_synced(part_path, parts)
+            _write_synced(part_path, content)
             part_path.rename(path)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -148,15 +126,14 @@ class FileStore:
         sync_folder(folder.parent)
 
 
-def _write_synced(path: Path, parts: Sequence[bytes]) -> None:
+def _write_synced(path: Path, content: bytes) -> None:
     descriptor = os.open(
         path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE
     )
     try:
         # Tells `reconcile` that this part file is not what a crash left.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        for part in parts:
-            _write_all(descriptor, part)
+        _write_all(descriptor, content)
         # After EIO the kernel may have dropped the pages: this descriptor is never
         # synced twice, the file is removed and the sender told to come again.
         os.fsync(descriptor)

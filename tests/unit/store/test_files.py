@@ -26,12 +26,13 @@ def test_a_key_is_the_digest_and_the_file_has_the_bytes(tmp_path: Path) -> None:
     assert store.path(key) == tmp_path / key[:2] / f"{key}.dcm"
 
 
-def test_parts_make_the_same_file_as_the_whole(tmp_path: Path) -> None:
+def test_the_same_bytes_again_leave_the_file_as_it_is(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
-    first = store.write((CONTENT[:7], CONTENT[7:]))
-    second = store.write((CONTENT,))
-    assert (first.created, second.created) == (True, False)
-    assert first.key == second.key
+    first = store.put(CONTENT)
+    made = store.path(first).stat().st_ino
+    second = store.put(CONTENT)
+    assert store.path(second).stat().st_ino == made
+    assert first == second
     assert len(all_files(tmp_path)) == 1
 
 
@@ -112,7 +113,7 @@ def test_the_order_is_write_sync_rename_folder_sync(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = FileStore(tmp_path)
-    store.write((CONTENT, b"makes the folders"))
+    store.put(CONTENT + b"makes the folders")
     steps: list[str] = []
     real_write, real_sync, real_rename = os.write, os.fsync, Path.rename
 
