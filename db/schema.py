@@ -30,7 +30,7 @@ def create_if_new(url: str) -> bool:
     with _alone(url, create=True) as connection:
         if inspect(connection).get_table_names():
             return False
-        _upgrade(connection)
+        upgrade(connection)
         return True
 
 
@@ -77,7 +77,7 @@ def migrate(url: str) -> tuple[str, str]:
     with _alone(url, create=True) as connection:
         before = _current(connection)
         _known(before)
-        _upgrade(connection)
+        upgrade(connection)
         return before, _current(connection)
 
 
@@ -135,10 +135,15 @@ def _current(connection: Connection) -> str:
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection, revision: str = "head") -> None:
+    """Bring the schema to a revision, in the transaction that is open.
+
+    Raises:
+        DatabaseError: a row would lose its parent.
+    """
     config = _config()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, revision)
     if connection.dialect.name == "sqlite":
         broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
         if broken is not None:

@@ -21,6 +21,7 @@ from dicom_node.core.ids import (
 )
 from dicom_node.core.states import Outcome
 from dicom_node.core.types import (
+    AssociationRecord,
     CodedConcept,
     Delivery,
     Finding,
@@ -208,6 +209,17 @@ def settlement(*reports: Report, destinations: Sequence[str] = ("pacs",)) -> Set
         prediction=prediction(),
         reports=reports or (report(),),
         destinations=tuple(destinations),
+    )
+
+
+def association() -> AssociationRecord:
+    """Return the record of an association on which nothing came."""
+    return AssociationRecord(
+        at=T0,
+        calling_ae_title="CT1",
+        called_ae_title="AINODE",
+        peer_address="10.0.0.1",
+        accepted=True,
     )
 
 

@@ -17,7 +17,6 @@ from db.direct_sqlite import SQLiteDirect
 from db.engine import Database
 from dicom_node.core.errors import DatabaseError
 from dicom_node.core.states import Receipt
-from dicom_node.core.types import AssociationRecord
 from tests.faults.postgres_server import PostgresServer, running_postgres
 from tests.integration.db import samples
 from tests.integration.db.samples import enter, received
@@ -33,16 +32,6 @@ def _fails_in_time(match: str = "the database") -> Iterator[None]:
     with pytest.raises(DatabaseError, match=match):
         yield
     assert time.monotonic() - begun < BUSY_SECONDS + SLACK_SECONDS
-
-
-def _association() -> AssociationRecord:
-    return AssociationRecord(
-        at=samples.T0,
-        calling_ae_title="CT1",
-        called_ae_title="AINODE",
-        peer_address="10.0.0.1",
-        accepted=True,
-    )
 
 
 @pytest.fixture
@@ -79,7 +68,7 @@ def test_many_threads_before_a_locked_file_wait_no_longer_than_one(
         with _fails_in_time("busy|for too long"):
             enter(on_sqlite, received(number=number))
         with _fails_in_time("busy|for too long"):
-            associations.record(on_sqlite, _association())
+            associations.record(on_sqlite, samples.association())
 
     with _locked(path), ThreadPoolExecutor(12) as pool:
         list(pool.map(record, range(12)))
@@ -158,17 +147,17 @@ def test_a_frozen_server_is_an_error_in_time_and_serves_again(
     on_postgresql: Database, server: PostgresServer
 ) -> None:
     enter(on_postgresql, received(number=1))
-    associations.record(on_postgresql, _association())
+    associations.record(on_postgresql, samples.association())
     with server.frozen():
         for number in (2, 3):  # the second finds no connection left
             with _fails_in_time():
                 enter(on_postgresql, received(number=number))
         with _fails_in_time():
-            associations.record(on_postgresql, _association())
+            associations.record(on_postgresql, samples.association())
         with _fails_in_time():
             instances.recorded_keys(on_postgresql, ["key"])
     assert enter(on_postgresql, received(number=4)).receipt is Receipt.NEW
-    associations.record(on_postgresql, _association())
+    associations.record(on_postgresql, samples.association())
 
 
 def test_a_server_that_crashed_is_an_error_and_serves_again_at_once(

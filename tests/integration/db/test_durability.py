@@ -14,17 +14,16 @@ from db import associations, instances
 from db.engine import Database
 from dicom_node.core.types import Recorded
 from tests.faults.tracing import require_ptrace
+from tests.integration.db import samples
+from tests.integration.db.committer import COMMITS
 from tests.integration.db.samples import KeyCompare, received
-from tests.integration.db.test_bounded import _association
 from tests.peers import PROJECT, require_tool
-
-COMMITS = 5
 
 
 def _trace(url: str, output: Path, *options: str) -> list[str]:
     """Return the system calls of a program that commits and says so each time."""
     require_ptrace()
-    tracer = [require_tool("strace"), "-f", "-y", "-o", str(output)]
+    tracer = [str(require_tool("strace")), "-f", "-y", "-o", str(output)]
     tracer += ["-e", "trace=write,fsync,fdatasync,sync_file_range"]
     program = [sys.executable, "-m", "tests.integration.db.committer", url, *options]
     subprocess.run([*tracer, *program], check=True, cwd=PROJECT, timeout=120)
@@ -108,5 +107,5 @@ def test_postgresql_waits_for_its_disk_only_where_it_should(witness: Database) -
             )
             assert all(isinstance(item, Recorded) for item in outcomes)
             assert _levels(witness) == level
-        associations.record(witness, _association(), durable=durable)
+        associations.record(witness, samples.association(), durable=durable)
         assert _levels(witness) == level

@@ -1,13 +1,14 @@
 """Several processes on one database, and processes that are killed."""
 
 import multiprocessing
+from collections import Counter
 
 import pytest
 
 from db import queries, studies, work
 from db.engine import Database
 from dicom_node.core.errors import LostRace
-from dicom_node.core.states import WorkState
+from dicom_node.core.states import Receipt, WorkState
 from dicom_node.core.types import Route
 from tests.integration.db import samples, workers
 from tests.integration.db.samples import after
@@ -66,6 +67,29 @@ def test_the_job_of_a_killed_process_is_claimed_again_when_its_lease_lapsed(
     work.settle_job(database, job, samples.settlement(), now=after(140))
     with pytest.raises(LostRace):
         work.settle_job(database, stale, samples.settlement(), now=after(141))
+
+
+def test_processes_that_record_the_same_groups_at_once_record_each_once(
+    database: Database, url: str
+) -> None:
+    told = SPAWN.SimpleQueue()
+    processes = [
+        SPAWN.Process(target=workers.record_groups, args=(url, owner, told))
+        for owner in range(3)
+    ]
+    for process in processes:
+        process.start()
+    receipts = [receipt for _ in processes for receipt in told.get()[1]]
+    for process in processes:
+        process.join()
+    told.close()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert Counter(receipts) == {Receipt.NEW: 120, Receipt.REPEAT: 240}
+    counted = queries.counts(database)
+    assert (counted.instances, counted.repeats) == (120, 240)
+    for number in range(4):
+        (study_id,) = studies.identify(database, f"1.{number}")
+        assert len(studies.load(database, study_id).instances) == 30
 
 
 def test_every_instance_that_was_committed_is_there_after_kill_9(

@@ -1,18 +1,21 @@
 """The schema: created once, migrated in one transaction, checked at the start."""
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from threading import Barrier
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, MetaData, inspect, text
 from sqlalchemy.engine.interfaces import ReflectedIndex
 
-from db import schema
+from db import associations, instances, schema, studies
 from db.engine import open_engine
 from db.tables import metadata
 from dicom_node.core.errors import DatabaseError
+from dicom_node.core.states import Receipt
 
 
 def _index(index: ReflectedIndex) -> str:
@@ -111,3 +114,71 @@ def test_a_migration_that_fails_leaves_nothing_behind(empty_url: str) -> None:
         schema.migrate(empty_url)
     assert inspect(engine).get_table_names() == ["associations"]
     engine.dispose()
+
+
+def _make_first_version(url: str) -> None:
+    """Make a database as the first version left it: one instance, two conflicts."""
+    at = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    engine = open_engine(url, create=True)
+    with engine.connect() as connection:
+        connection.execution_options(dicom_node_write=True)
+        with connection.begin():
+            schema.upgrade(connection, "0001")
+            then = MetaData()
+            then.reflect(connection)
+            for name, row in _first_rows(at):
+                connection.execute(then.tables[name].insert(), row)
+    engine.dispose()
+
+
+def _first_rows(at: datetime) -> Iterator[tuple[str, dict[str, object]]]:
+    yield (
+        "studies",
+        {"id": 1, "study_instance_uid": "1.2", "accession_number": "A1"}
+        | {"state": "ROUTED", "revision": 1, "revision_started_at": at}
+        | {"first_instance_at": at, "last_instance_at": at},
+    )
+    yield (
+        "instances",
+        {"id": 1, "study_id": 1, "sop_instance_uid": "1.2.3", "revision": 1}
+        | {"own_result": False, "received_at": at},
+    )
+    uids = ("study_instance", "series_instance", "sop_class", "transfer_syntax")
+    for number, receipt in enumerate(("new", "conflict", "conflict")):
+        yield (
+            "versions",
+            {f"{name}_uid": "1.2" for name in uids}
+            | {"instance_id": 1, "receipt": receipt, "current": receipt == "new"}
+            | {"received_at": at, "repeats": 0, "calling_ae_title": "CT1"}
+            | {"called_ae_title": "AINODE", "peer_address": "", "size_bytes": 10}
+            | {"file_key": f"key{number}", "dataset_sha256": f"{number:064}"}
+            | {"pixel_sha256": "", "header": {}},
+        )
+    yield (
+        "associations",
+        {"at": at, "calling_ae_title": "CT1", "called_ae_title": "AINODE"}
+        | {"peer_address": "", "accepted": True, "reason": "", "instances": 1}
+        | {"refused_contexts": [], "refused_instances": 0, "size_bytes": 10}
+        | {"seconds": 0.5},
+    )
+
+
+def test_what_the_first_version_kept_is_kept(empty_url: str) -> None:
+    _make_first_version(empty_url)
+    with pytest.raises(DatabaseError, match="run `dicom-node migrate`"):
+        schema.check(empty_url)
+    assert schema.migrate(empty_url) == ("0001", schema.head())
+    database = schema.open_checked(empty_url)
+    found = instances.find(database, "1.2.3")
+    assert [(item.current, item.receipt) for item in found] == [
+        (True, Receipt.NEW),
+        (False, Receipt.CONFLICT),
+        (False, Receipt.CONFLICT),
+    ]
+    assert [item.dataset_digest for item in found] == [f"{n:064}" for n in range(3)]
+    (study_id,) = studies.identify(database, "A1")
+    study = studies.load(database, study_id)
+    assert (study.called_ae_title, len(study.instances)) == ("", 1)
+    (association,) = associations.recent(database)
+    assert (association.tls_version, association.certificate_subject) == ("", "")
+    database.close()

@@ -30,6 +30,24 @@ def claim_and_hang(url: str, told: Connection) -> None:
     time.sleep(600)
 
 
+def record_groups(
+    url: str, owner: int, told: "SimpleQueue[tuple[int, list[str]]]"
+) -> None:
+    """Record the same 120 instances as the others, in groups of another size."""
+    database = Database(url)
+    receipts: list[str] = []
+    items = [samples.received(f"1.{n % 4}", n, at=after(n)) for n in range(120)]
+    size = 5 + 2 * owner
+    for start in range(0, len(items), size):
+        group = items[start : start + size]
+        if owner % 2:
+            group.reverse()
+        outcomes = samples.enter_all(database, *group)
+        receipts += [outcome.receipt for outcome in outcomes]  # type: ignore[union-attr]
+    told.put((owner, receipts))
+    database.close()
+
+
 def record_until_killed(url: str, told: Connection) -> None:
     """Record one instance after the other; tell each one that was committed."""
     database = Database(url)
