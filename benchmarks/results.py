@@ -143,12 +143,17 @@ def row_verdicts(result: RowResult) -> list[Verdict]:
     return found
 
 
+def counted(associations: int) -> str:
+    """Say how many associations, in words that agree."""
+    return f"{associations} association" + "s" * (associations != 1)
+
+
 def memory_verdicts(figures: list[MemoryFigure]) -> list[Verdict]:
     """Compare the memory of a receiver process with its bar."""
     return [
         Verdict(
             what=f"memory (PSS) of a receiver process, {figure.kind}, "
-            f"{figure.associations} associations",
+            + counted(figure.associations),
             wanted=figure.wanted_mib,
             measured=figure.largest_mib,
             unit="MiB",
