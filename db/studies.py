@@ -1,6 +1,6 @@
 """Studies: when they are quiet, what they hold, what routing decided."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import (
@@ -16,10 +16,10 @@ from sqlalchemy import (
 )
 
 from db.codec import decode_header, encode_verdict
-from db.columns import AnyRow, UTCDateTime, new_id
+from db.columns import AnyRow, UTCDateTime
 from db.engine import Database
-from db.tables import STUDY_OPEN, decisions, instances, jobs, studies, versions
-from db.transitions import Kind, Move, note
+from db.queueing import cancel_older, queue_jobs
+from db.tables import STUDY_OPEN, decisions, instances, studies, versions
 from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.ids import (
     InstanceId,
@@ -31,8 +31,8 @@ from dicom_node.core.ids import (
     StudyInstanceUID,
     TransferSyntaxUID,
 )
-from dicom_node.core.states import StudyState, WorkState
-from dicom_node.core.types import Instance, Route, RoutingDecision, Study
+from dicom_node.core.states import StudyState
+from dicom_node.core.types import Instance, RoutingDecision, Study
 
 
 def quiet(
@@ -218,11 +218,8 @@ def settle(
                 verdicts=[encode_verdict(item) for item in decision.verdicts],
             )
         )
-        _cancel_older(connection, study, now=now)
-        return tuple(
-            _queue_job(connection, study, route, now=now)
-            for route in _one_per_model(decision.routes)
-        )
+        cancel_older(connection, study, now=now)
+        return queue_jobs(connection, study, decision.routes, now=now)
 
 
 def _is_whole(connection: Connection, study: Study) -> bool:
@@ -233,78 +230,6 @@ def _is_whole(connection: Connection, study: Study) -> bool:
         .where(instances.c.study_id == study.study_id, ~instances.c.own_result)
     ).scalar_one()
     return bool(count == len(study.evidence))
-
-
-def _cancel_older(connection: Connection, study: Study, *, now: datetime) -> None:
-    cancelled = connection.execute(
-        update(jobs)
-        .where(
-            jobs.c.study_id == study.study_id,
-            jobs.c.revision < study.revision,
-            jobs.c.state == WorkState.QUEUED,
-        )
-        .values(state=WorkState.CANCELLED, settled_at=now)
-        .returning(jobs.c.id, jobs.c.attempt)
-    ).all()
-    steps = (
-        Move(
-            kind=Kind.JOB,
-            work_id=row.id,
-            source=WorkState.QUEUED,
-            target=WorkState.CANCELLED,
-            at=now,
-            attempt=row.attempt,
-            reason=f"revision {study.revision} replaces it",
-        )
-        for row in cancelled
-    )
-    note(connection, *steps)
-
-
-def _one_per_model(routes: Iterable[Route]) -> tuple[Route, ...]:
-    merged: dict[str, Route] = {}
-    for route in routes:
-        before = merged.get(route.model)
-        if before is None:
-            merged[route.model] = route
-            continue
-        both = (*before.destinations, *route.destinations)
-        merged[route.model] = Route(
-            name=f"{before.name}, {route.name}",
-            model=route.model,
-            destinations=tuple(dict.fromkeys(both)),
-        )
-    return tuple(merged.values())
-
-
-def _queue_job(
-    connection: Connection, study: Study, route: Route, *, now: datetime
-) -> JobId:
-    added = connection.execute(
-        insert(jobs).values(
-            study_id=study.study_id,
-            revision=study.revision,
-            model=route.model,
-            route=route.name,
-            destinations=list(dict.fromkeys(route.destinations)),
-            state=WorkState.QUEUED,
-            attempt=0,
-            claims=0,
-            queued_at=now,
-            not_before=now,
-        )
-    )
-    job_id = JobId(new_id(added))
-    queued = Move(
-        kind=Kind.JOB,
-        work_id=job_id,
-        source=None,
-        target=WorkState.QUEUED,
-        at=now,
-        attempt=0,
-    )
-    note(connection, queued)
-    return job_id
 
 
 def reopen(database: Database, study_id: StudyId, *, now: datetime) -> int:
