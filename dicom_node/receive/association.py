@@ -22,7 +22,6 @@ from dicom_node.receive.lobby import Visit
 from dicom_node.receive.messages import Channel, MessageLimits, Messages
 from dicom_node.receive.negotiate import (
     ABORT_BY_NODE,
-    INVALID_PDU_PARAMETER,
     RELEASE_RP,
     Acceptance,
     Offer,
@@ -45,8 +44,11 @@ log = logging.getLogger("dicom_node.receive")
 Ended = Literal["released", "aborted", "rejected"]
 
 _SHUT_DOWN: Final = "aborted: the node is shutting down"
-# PS3.8 9.1.4: the requestor closes after a reject or an abort; this waits for it.
+# After a reject or a release the requestor closes (PS3.8 9.2.3, Sta13); this waits for
+# it, but strangers that do not must not fill the node with waiting threads.
 _ARTIM_SECONDS: Final = 2.0
+_WAITING_MAX: Final = 16
+_waiting = threading.BoundedSemaphore(_WAITING_MAX)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,9 +109,9 @@ class AcceptorAssociation(threading.Thread):
         except Broken as fault:
             self._reason = f"aborted: {fault.reason}"
             self._send(fault.abort)
-        except CannotUnderstand as error:
+        except CannotUnderstand as error:  # the request: Sta2, Evt19, AA-1 (PS3.8 9.2)
             self._reason = f"aborted: {error}"
-            self._send(INVALID_PDU_PARAMETER)
+            self._send(ABORT_BY_NODE)
         except (OSError, ssl.SSLError):
             self._reason = self._reason or CLOSED
         except Exception as error:  # noqa: BLE001 - a thread's edge
@@ -195,6 +197,14 @@ class AcceptorAssociation(threading.Thread):
 
     def _await_close(self) -> None:
         """Let the peer read the last PDU: a socket closed too early resets."""
+        if not _waiting.acquire(blocking=False):
+            return
+        try:
+            self._wait_for_close()
+        finally:
+            _waiting.release()
+
+    def _wait_for_close(self) -> None:
         connection = self._visit.connection
         until = time.monotonic() + _ARTIM_SECONDS
         with contextlib.suppress(OSError, ValueError):

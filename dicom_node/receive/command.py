@@ -17,7 +17,7 @@ _NO_DATA_SET: Final = 0x0101
 MAX_COMMAND_BYTES: Final = 64 * 1024
 _COMMAND_LAST: Final = 0x03
 _P_DATA_TF: Final = 0x04
-_PDV_OVERHEAD: Final = 6  # its length (4), context id and control header
+PDV_OVERHEAD: Final = 6  # its length (4), context id and control header
 _PDU_HEADER: Final = struct.Struct(">BBI")
 _PDV_HEADER: Final = struct.Struct(">IBB")
 _ELEMENT: Final = struct.Struct("<HHI")
@@ -115,7 +115,7 @@ def pdus(context_id: int, command_set: bytes, *, max_pdu_bytes: int) -> bytes:
     """
     room = len(command_set)
     if max_pdu_bytes:
-        room = max(1, min(room, max_pdu_bytes - _PDV_OVERHEAD))
+        room = max(1, min(room, max_pdu_bytes - PDV_OVERHEAD))
     parts = []
     for start in range(0, len(command_set), room):
         fragment = command_set[start : start + room]
@@ -123,7 +123,7 @@ def pdus(context_id: int, command_set: bytes, *, max_pdu_bytes: int) -> bytes:
         control = _COMMAND_LAST if last else _COMMAND_LAST & 1
         size = len(fragment)
         parts += [
-            _PDU_HEADER.pack(_P_DATA_TF, 0, size + _PDV_OVERHEAD),
+            _PDU_HEADER.pack(_P_DATA_TF, 0, size + PDV_OVERHEAD),
             _PDV_HEADER.pack(size + 2, context_id, control),
             fragment,
         ]

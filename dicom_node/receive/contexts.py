@@ -8,6 +8,7 @@ from pynetdicom import AllStoragePresentationContexts
 from pynetdicom.presentation import PresentationContext, build_context
 
 from dicom_node.core.types import RefusedContext
+from dicom_node.receive.scan import is_uid
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
@@ -38,7 +39,7 @@ def is_storage_class(abstract_syntax: str) -> bool:
     """Say whether C-STORE makes sense: every storage class and private classes."""
     if abstract_syntax in _STORAGE_CLASSES:
         return True
-    return not abstract_syntax.startswith(_DICOM_ROOT)
+    return is_uid(abstract_syntax) and not abstract_syntax.startswith(_DICOM_ROOT)
 
 
 def supported_contexts(

@@ -23,8 +23,10 @@ from dicom_node.part10.head import (
     IMPLEMENTATION_VERSION_NAME,
 )
 from dicom_node.receive.admission import Rejection
+from dicom_node.receive.command import PDV_OVERHEAD
 from dicom_node.receive.contexts import is_storage_class
 from dicom_node.receive.journal import bounded_ae_title
+from dicom_node.receive.request import CALLED, CALLING, ECHOED, read_request
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
 _PROTOCOL_VERSION_1: Final = 0x0001
@@ -63,10 +65,14 @@ class Offer:
     """What an A-ASSOCIATE-RQ asks for.
 
     Args:
+        titles_fault: why its AE titles are nobody's.
         max_pdu_bytes: what the requestor takes in a P-DATA-TF PDU, 0 is unlimited.
+        echoed: bytes that an A-ASSOCIATE-AC has to send back.
     """
 
     primitive: Any
+    titles_fault: Rejection | None
+    echoed: bytes
     protocol_version: int
     calling_ae_title: str
     called_ae_title: str
@@ -81,7 +87,7 @@ class Offer:
             return VERSION_UNKNOWN
         if str(self.primitive.application_context_name) != APPLICATION_CONTEXT:
             return APPLICATION_UNKNOWN
-        return None
+        return self.titles_fault
 
 
 def read_offer(encoded: bytes) -> Offer:
@@ -90,20 +96,25 @@ def read_offer(encoded: bytes) -> Offer:
     Raises:
         CannotUnderstand: it is malformed.
     """
+    request = read_request(encoded)
     try:
         pdu = A_ASSOCIATE_RQ()
-        pdu.decode(encoded)
+        pdu.decode(request.encoded)
         primitive = pdu.to_primitive()
         information = tuple(primitive.user_information)
         return Offer(
             primitive=primitive,
+            titles_fault=request.fault,
+            echoed=encoded[ECHOED],
             protocol_version=int(pdu.protocol_version),
-            calling_ae_title=bounded_ae_title(primitive.calling_ae_title),
-            called_ae_title=bounded_ae_title(primitive.called_ae_title),
+            called_ae_title=bounded_ae_title(encoded[CALLED]),
+            calling_ae_title=bounded_ae_title(encoded[CALLING]),
             max_pdu_bytes=_max_pdu_bytes(information),
             contexts=_checked(primitive.presentation_context_definition_list),
             user_information=information,
         )
+    except CannotUnderstand:
+        raise
     except Exception:  # noqa: BLE001 - pynetdicom's decoders raise anything
         raise CannotUnderstand("the association request is malformed") from None
 
@@ -123,7 +134,10 @@ def _checked(
 def _max_pdu_bytes(information: Iterable[Any]) -> int:
     for item in information:
         if isinstance(item, MaximumLengthNotification):
-            return int(item.maximum_length_received or 0)
+            length = int(item.maximum_length_received or 0)
+            if 0 < length <= PDV_OVERHEAD:
+                raise CannotUnderstand("the maximum PDU length holds no fragment")
+            return length
     return 0
 
 
@@ -173,8 +187,10 @@ def accept(
         *_answer_extended(offer.user_information),
         *further,
     ]
+    encoded = bytearray(A_ASSOCIATE_AC(answer).encode())
+    encoded[ECHOED] = offer.echoed
     return Acceptance(
-        encoded=bytes(A_ASSOCIATE_AC(answer).encode()),
+        encoded=bytes(encoded),
         accepted={
             int(context.context_id or 0): Context(
                 str(context.abstract_syntax), str(context.transfer_syntax[0])

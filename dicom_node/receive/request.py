@@ -1,0 +1,88 @@
+"""An A-ASSOCIATE-RQ PDU as bytes: what pynetdicom's decoder does not forgive.
+
+It ends at items of later editions, which an acceptor has to ignore, and at AE titles
+that should be rejected with the reason of the standard.
+
+Source: PS3.8 9.3.2 (Table 9-11), D.2 (unrecognized sub-items are ignored).
+"""
+
+import struct
+from collections.abc import Container, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from dicom_node.core.errors import CannotUnderstand
+from dicom_node.receive.admission import CALLED_UNKNOWN, CALLING_UNKNOWN, Rejection
+
+_HEADER: Final = struct.Struct(">BxI")
+_ITEM: Final = struct.Struct(">BxH")
+# The called and calling AE titles and what is reserved: an A-ASSOCIATE-AC has to send
+# these bytes back as they came (PS3.8 9.3.3, Table 9-17).
+ECHOED: Final = slice(10, 74)
+CALLED: Final = slice(10, 26)
+CALLING: Final = slice(26, 42)
+_USER_INFORMATION: Final = 0x50
+_ITEMS: Final = frozenset((0x10, 0x20, _USER_INFORMATION))
+_USER_ITEMS: Final = range(0x51, 0x5A)
+# What stands in for a title that nobody can have, so that the rest can be read.
+_NO_TITLE: Final = b"NONE".ljust(16)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What can be said of a request before it is decoded.
+
+    Args:
+        encoded: the PDU with what pynetdicom reads, and nothing else.
+        fault: why its AE titles cannot be those of anybody.
+    """
+
+    encoded: bytes
+    fault: Rejection | None
+
+
+def read_request(encoded: bytes) -> Request:
+    """Drop the items that are not known, and look at the AE titles.
+
+    Titles that end in zeros, as some senders pad them, are taken as if in spaces.
+
+    Raises:
+        CannotUnderstand: an item does not end where its PDU or its item does.
+    """
+    if len(encoded) < ECHOED.stop:
+        raise CannotUnderstand("the association request is cut off")
+    called, calling = _title(encoded[CALLED]), _title(encoded[CALLING])
+    fault = None if calling else CALLING_UNKNOWN
+    fault = fault if called else CALLED_UNKNOWN
+    body = (
+        encoded[_HEADER.size : CALLED.start]
+        + (called or _NO_TITLE)
+        + (calling or _NO_TITLE)
+        + encoded[CALLING.stop : ECHOED.stop]
+        + b"".join(_known_items(encoded[ECHOED.stop :], _ITEMS))
+    )
+    return Request(_HEADER.pack(encoded[0], len(body)) + body, fault)
+
+
+def _title(field: bytes) -> bytes:
+    """Return an AE title of 16 bytes, none if its characters are not allowed."""
+    title = field.rstrip(b"\0 ")
+    allowed = title.strip() and all(0x20 <= c <= 0x7E and c != 0x5C for c in title)
+    return title.ljust(16) if allowed else b""
+
+
+def _known_items(content: bytes, known: Container[int]) -> Iterator[bytes]:
+    position = 0
+    while position < len(content):
+        if position + _ITEM.size > len(content):
+            raise CannotUnderstand("an item of the association request is cut off")
+        kind, length = _ITEM.unpack_from(content, position)
+        end = position + _ITEM.size + length
+        if end > len(content):
+            raise CannotUnderstand("an item of the association request is cut off")
+        value = content[position + _ITEM.size : end]
+        if kind == _USER_INFORMATION:
+            value = b"".join(_known_items(value, _USER_ITEMS))
+        if kind in known:
+            yield _ITEM.pack(kind, len(value)) + value
+        position = end
