@@ -151,7 +151,7 @@ def _describe(answer: Pdu) -> Iterator[str]:
 
 def _accepted(body: bytes) -> Iterator[str]:
     yield f"accepted, protocol version {int.from_bytes(body[:2], 'big')}"
-    yield f"called {body[4:20]!r} calling {body[20:36]!r}"
+    yield f"called {body[4:20]!r} calling {body[20:36]!r} reserved {body[36:68]!r}"
     for kind, value in _items(body[68:]):
         if kind == 0x21:
             inner = dict(_items(value[4:]))

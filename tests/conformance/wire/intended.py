@@ -61,6 +61,61 @@ NEGOTIATION: Final = {
     "an even context id": Intended(INVALID_REQUEST, ABORTED, SILENT),
     "context id 0": Intended(INVALID_REQUEST, ABORTED, SILENT),
     "user identity of an unknown kind": Intended(INVALID_REQUEST, ABORTED, SILENT),
+    "the same context id twice": Intended(
+        "PS3.8 7.1.1.13: a context id is unique within the association",
+        ("answer 0: aborted by user",),
+        ("answer 0: *", "answer 1: released"),
+    ),
+    **{
+        case: Intended(
+            "PS3.8 9.3.4: application-context-name-not-supported",
+            ("answer 0: rejected, result 1 source 1 reason 2",),
+            ("answer 0: *", "answer 1: released"),
+        )
+        for case in (
+            "an application context of another kind",
+            "nothing after the titles",
+        )
+    },
+    **{
+        case: Intended(
+            "PS3.8 9.3.1, D.2: items that are not known are ignored",
+            ("answer 0: *", "answer 1: released"),
+            ("answer 0: aborted by user",),
+        )
+        for case in ("an item of an unknown type", "a user item of an unknown type")
+    },
+    "called title ending in zeros": Intended(
+        "PS3.8 9.3.2 pads with spaces; old senders that pad with zeros are borne",
+        ("answer 0: *", "answer 1: released"),
+        ("answer 0: aborted by user",),
+    ),
+    **{
+        f"{which} title with a space before it": Intended(
+            "PS3.8 9.3.3: the titles are sent back as they were received",
+            ("answer 0: called *",),
+            ("answer 0: called *",),
+        )
+        for which in ("called", "calling")
+    },
+    "reserved bytes that are not zero": Intended(
+        "PS3.8 9.3.3: what is reserved is sent back as it was received",
+        ("answer 0: called * reserved *",),
+        ("answer 0: called * reserved *",),
+    ),
+    "called title of spaces": Intended(
+        "PS3.8 9.3.4: called-AE-title-not-recognized",
+        ("answer 0: rejected, result 1 source 1 reason 7",),
+        ("answer 0: aborted by user",),
+    ),
+    **{
+        f"calling title {case}": Intended(
+            "PS3.8 9.3.4: calling-AE-title-not-recognized",
+            ("answer 0: rejected, result 1 source 1 reason 3",),
+            ("answer 0: aborted by user",),
+        )
+        for case in ("of spaces", "with a backslash", "not in ASCII")
+    },
     "protocol versions 1 and 2": Intended(
         "PS3.8 9.3.2: of the protocol version only bit 0 is tested",
         ("answer 0: *", "answer 1: released"),
@@ -69,7 +124,9 @@ NEGOTIATION: Final = {
 }
 LENGTHS: Final = {
     "no room for a fragment": Intended(
-        "PS3.8 D.1: no PDU that the sender takes can hold a fragment", ABORTED, SILENT
+        "PS3.8 D.1: no PDU that the sender takes can hold a fragment",
+        ("answer 0: aborted by user",),
+        ("answer 0: *", "answer 1: aborted by user"),
     ),
     "a PDU above the limit": Intended(
         "PS3.8 D.1: exceeding the maximum length is a protocol error",
@@ -84,6 +141,11 @@ FRAGMENTS: Final = {
         (*RESPONSE, "stored 0: *"),
     ),
     "a data set on two contexts": Intended(
+        "PS3.8 E.1: one context for every fragment of a message",
+        ABORTED,
+        (*RESPONSE, "stored 0: *"),
+    ),
+    "a command on two contexts": Intended(
         "PS3.8 E.1: one context for every fragment of a message",
         ABORTED,
         (*RESPONSE, "stored 0: *"),
@@ -138,16 +200,51 @@ REFUSED: Final = {
             "answer 1: status 0000",
         ),
     ),
+    "no affected class": Intended(
+        "PS3.7 9.3.1.1: the element is mandatory, and nobody is left waiting",
+        (*RESPONSE, *refused(0x0122)),
+        RELEASED,
+    ),
+    "no affected instance": Intended(
+        "PS3.7 9.3.1.1: the element is mandatory, and nobody is left waiting",
+        (*RESPONSE, *refused(0xC000)),
+        RELEASED,
+    ),
     **{
         case: Intended(
-            "PS3.7 9.3.1.1: a mandatory element is missing; nobody is left waiting",
-            (*RESPONSE, *refused(0xC000)),
-            ("answer 1: released",),
+            "PS3.8 9.3.8: invalid-PDU-parameter value, said by the provider",
+            ("answer 1: aborted by provider",),
+            ("answer 1: aborted by user",),
         )
-        for case in ("no affected class", "no affected instance")
+        for case in (
+            "a store on a context that was never offered",
+            "a store on a context that was refused",
+            "an echo on a context that was never offered",
+        )
     },
 }
 MESSAGES: Final = {
+    "priority 3": Intended(
+        "PS3.7 9.3.1.1: a value that is not defined; nothing here depends on it",
+        (*RESPONSE, "stored 0: *"),
+        ABORTED,
+    ),
+    "a UID padded with a space": Intended(
+        "PS3.7 9.1.1.1.6: the value of the response is that of the request",
+        ("answer 1: (00000000) = *", "answer 1: (00001000) = *"),
+        ("answer 1: (00000000) = *", "answer 1: (00001000) = *"),
+    ),
+    "a cancel of nothing": Intended(
+        "PS3.7 9.3.2.3: it cancels a C-FIND, C-GET or C-MOVE alone", ABORTED, RELEASED
+    ),
+    "a P-DATA without values": Intended(
+        "PS3.8 9.3.5: one or more values", ABORTED, RELEASED
+    ),
+    "bytes after the last value": Intended(
+        "PS3.8 9.2.3: read as they come, the value before them is a message",
+        ("answer 1: *", "answer 2: aborted by provider"),
+        ("answer 1: aborted by provider",),
+    ),
     "no message id": Intended(
         "PS3.7 9.3.1.1: without its id nothing can be answered", ABORTED, RELEASED
     ),

@@ -126,6 +126,11 @@ class Pair:
     node: Node
     reference: Reference
 
+    @property
+    def ports(self) -> tuple[int, int]:
+        """Where ours and theirs listen."""
+        return self.node.port, self.reference.port
+
     def hold(self, dialogue: Dialogue) -> tuple[Outcome, Outcome]:
         """Hold a dialogue with both at the same time; return ours, theirs."""
         received, kept = len(self.node.received), len(self.reference.stored())

@@ -20,7 +20,14 @@ from pynetdicom.service_class import StorageServiceClass
 from pynetdicom.sop_class import register_uid
 
 from inference.pixels.codecs import decodable_transfer_syntaxes
-from tests.conformance.wire.pdu import EXPLICIT, IMPLICIT, PRIVATE, VERIFICATION
+from tests.conformance.wire.pdu import (
+    BIG_ENDIAN,
+    DEFLATED,
+    EXPLICIT,
+    IMPLICIT,
+    PRIVATE,
+    VERIFICATION,
+)
 
 _STORAGE_INFORMATION = b"\x02\x00\x00\x00\x00\x00"
 
@@ -81,15 +88,15 @@ def running_reference(folder: Path, options: ReferenceOptions) -> Iterator[Refer
 def _entity(options: ReferenceOptions) -> AE:
     """Configure pynetdicom as our acceptor is.
 
-    The acceptor is free to choose among the syntaxes of a context (PS3.8 9.3.3.2):
-    compressed ones first and Implicit VR last is what our order mostly comes to.
+    The acceptor is free to choose among the syntaxes of a context (PS3.8 9.3.3.2).
+    Ours takes the first but for Implicit VR; this order mostly comes to the same.
     """
     entity = AE(ae_title="AINODE")
     entity.maximum_pdu_size = options.max_pdu_bytes
     entity.maximum_associations = 100
     entity.require_called_aet = True
     entity.require_calling_aet = options.calling
-    native = [EXPLICIT, IMPLICIT]
+    native = [EXPLICIT, DEFLATED, BIG_ENDIAN, IMPLICIT]
     syntaxes = [uid for uid in decodable_transfer_syntaxes() if uid not in native]
     for context in AllStoragePresentationContexts:
         entity.add_supported_context(str(context.abstract_syntax), syntaxes + native)

@@ -79,9 +79,11 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     """Our acceptor alone."""
     folder = tmp_path_factory.mktemp("cut")
     with running_node(folder, max_associations_per_peer=2 * AT_ONCE) as running:
-        with cut(running.port, REQUEST + session(new_uid())) as connection:
-            half_close(connection)
-        until(lambda: len(running.received) == 1)
+        # Once each way, so that what the acceptor starts for good is there.
+        for sent in (REQUEST + session(new_uid()), b"GET / HTTP/1.1"):
+            with cut(running.port, sent) as connection:
+                half_close(connection)
+        until(lambda: len(running.associations) == 2)
         yield running
 
 

@@ -91,7 +91,7 @@ CUTS = st.builds(
 )
 
 
-@settings(derandomize=True, max_examples=60, deadline=None, database=None)
+@settings(derandomize=True, max_examples=40, deadline=None, database=None)
 @given(stores=st.lists(CUTS, min_size=1, max_size=3), segments=sizes(300))
 def test_any_cut_is_answered_and_kept_as_pynetdicom_does(
     pair: Pair, stores: list[Cuts], segments: list[int]
