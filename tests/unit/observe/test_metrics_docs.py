@@ -1,0 +1,53 @@
+"""docs/operations.md lists the metrics that there are."""
+
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from db.queries import Backlog
+from dicom_node.core.states import StudyState, WorkState
+from dicom_node.observe.exposition import Surroundings, metrics_text
+from dicom_node.observe.metrics import ReceiveMetrics, ServeMetrics
+from tests.peers import PROJECT
+
+
+def _documented() -> dict[str, str]:
+    text = (PROJECT / "docs" / "operations.md").read_text()
+    rows = re.findall(r"^\| `(dicom_node_\w+)(?:\{(\w+)\})?` \|", text, flags=re.M)
+    return dict(rows)
+
+
+def _exposed(folder: Path) -> dict[str, str]:
+    """Return each metric's name and the names of its labels."""
+    receive = ReceiveMetrics(folder, ["AINODE"])
+    receive.instance_refused(0xA700)
+    serve = ServeMetrics(folder, ["receive"])
+    backlog = Backlog(
+        studies=dict.fromkeys(StudyState, 0),
+        jobs=dict.fromkeys(WorkState, 0),
+        deliveries=dict.fromkeys(WorkState, 0),
+        oldest_job_at=None,
+        oldest_delivery_at=None,
+    )
+    surroundings = Surroundings(
+        now=datetime.now(UTC),
+        version="1",
+        free_bytes=1,
+        min_free_bytes=1,
+        backlog=backlog,
+    )
+    text = metrics_text(folder, surroundings).decode()
+    receive.close()
+    serve.close()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        name = family.name + ("_total" if family.type == "counter" else "")
+        labels = {label for sample in family.samples for label in sample.labels}
+        found[name] = ",".join(sorted(labels - {"le"}))
+    return found
+
+
+def test_every_metric_is_documented_with_its_label_and_no_other(tmp_path: Path) -> None:
+    assert _documented() == _exposed(tmp_path)
