@@ -2,6 +2,7 @@
 
 import contextlib
 import select
+import socket
 import sqlite3
 import threading
 import time
@@ -92,22 +93,32 @@ def test_b13_a_sender_that_never_reads_its_answers_is_ended(
         expected="association ended at the timeout, memory flat",
         peak_bytes=32 * MIB,
     )
+    with attack(receiver, plan) as seen, Peer(receiver.port) as peer:
+        peer.connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        sent, waited = push_until_hung_up(peer.established())
+        seen.saw(f"{sent / MIB:.0f} MiB taken, ended {waited:.1f} s after the last")
+
+
+def push_until_hung_up(peer: Peer) -> tuple[int, float]:
+    """Send C-ECHOs as long as they are taken.
+
+    Returns:
+        How many bytes were taken, and how long none was before the receiver hung up.
+    """
     echo = message(1, command(ECHO_RQ, sop_class=VERIFICATION))
     block = memoryview(echo * (MIB // len(echo)))
-    with attack(receiver, plan) as seen, Peer(receiver.port) as peer:
-        peer.established()
-        sent = 0
-        while (taken := send_until_stalled(peer, block)) == len(block):
-            sent += taken
-            assert sent < 256 * MIB, "the receiver takes without end"
-        begun = time.monotonic()
-        hung_up = select.poll()
-        hung_up.register(peer.connection, select.POLLRDHUP)
-        assert hung_up.poll(3000), "the receiver waits for the sender for ever"
-        seen.saw(
-            f"stalled after {(sent + taken) / MIB:.0f} MiB, ended "
-            f"{time.monotonic() - begun:.1f} s later"
-        )
+    peer.connection.setblocking(False)
+    watch = select.poll()
+    watch.register(peer.connection, select.POLLOUT | select.POLLRDHUP)
+    sent, last = 0, time.monotonic()
+    while True:
+        events = watch.poll(10000)
+        assert events, "the receiver waits for the sender for ever"
+        if events[0][1] & ~select.POLLOUT:
+            return sent, time.monotonic() - last
+        sent += peer.connection.send(block[sent % len(block) :])
+        last = time.monotonic()
+        assert sent < 256 * MIB, "the receiver takes without end"
 
 
 def test_f07_a_message_that_is_never_finished_is_ended(receiver: Receiver) -> None:
