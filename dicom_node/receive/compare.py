@@ -11,6 +11,7 @@ from dicom_node.receive import header as tags
 from dicom_node.receive.header import Header
 from dicom_node.receive.layout import PixelElement
 from dicom_node.receive.limits import ScanLimits
+from dicom_node.receive.progress import Wanted
 from dicom_node.receive.scan import (
     DEFLATED,
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -18,7 +19,6 @@ from dicom_node.receive.scan import (
     as_walked,
     read_elements,
 )
-from dicom_node.receive.skim import Wanted
 from dicom_node.receive.view import DatasetView, Source
 
 # What says how the bytes of Pixel Data become pixels (PS3.3 C.7.6.3).

@@ -13,14 +13,12 @@ from pydicom._dicom_dict import DicomDictionary
 
 from dicom_node.core.errors import CannotUnderstand
 from dicom_node.receive.layout import (
-    CREATOR_ELEMENTS,
     DELIMITERS,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
     ITEM,
     ITEM_BYTES,
     ITEM_END,
-    MAX_CREATOR_BYTES,
     PIXEL_TAGS,
     SEQUENCE_END,
     SEQUENCE_VR,
@@ -30,20 +28,18 @@ from dicom_node.receive.layout import (
     Elements,
     Encoding,
     PixelElement,
-    PrivateBlocks,
 )
 from dicom_node.receive.limits import ScanLimits
-from dicom_node.receive.skim import (
-    MAX_VALUE_BYTES,
-    NOT_WANTED,
-    Frame,
-    Progress,
-    Wanted,
-    skim_explicit,
-    skim_implicit,
+from dicom_node.receive.private import (
+    CREATOR_ELEMENTS,
+    MAX_CREATOR_BYTES,
+    PrivateBlocks,
 )
+from dicom_node.receive.progress import NOT_WANTED, Frame, Progress, Wanted
+from dicom_node.receive.skim import skim_explicit, skim_implicit
 from dicom_node.receive.view import Source
 
+_MAX_VALUE_BYTES: Final = 4096  # of a wanted value, the rest does not matter
 _ZEROS: Final = bytes(1 << 16)
 
 
@@ -178,7 +174,7 @@ class _Walk(Progress):
         elif tag in frame.wanted.tags:
             if tag in self.values:
                 raise CannotUnderstand("an identifying element is there twice")
-            self.values[tag] = self._bytes(start, min(stop, start + MAX_VALUE_BYTES))
+            self.values[tag] = self._bytes(start, min(stop, start + _MAX_VALUE_BYTES))
 
     def _may_be_sequence(self, tag: int, vr: bytes, span: tuple[int, int]) -> bool:
         """Say whether a reader without a dictionary would see a sequence here."""

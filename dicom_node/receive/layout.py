@@ -5,7 +5,6 @@ from struct import Struct
 from typing import Final
 
 from pydicom._dicom_dict import DicomDictionary
-from pydicom._private_dict import private_dictionaries
 
 UNDEFINED: Final = 0xFFFFFFFF
 DELIMITERS: Final = 0xFFFE  # the group of items and delimiters
@@ -18,9 +17,6 @@ PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 SEQUENCE_TAGS: Final = frozenset(
     tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ"
 )
-# Elements (gggg,0010-00FF) of an odd group say whose its elements are (PS3.5 7.8.1).
-CREATOR_ELEMENTS: Final = frozenset(range(0x10, 0x100))
-MAX_CREATOR_BYTES: Final = 64
 
 LONG_VR: Final = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 SHORT_VR: Final = frozenset(
@@ -82,57 +78,3 @@ class Elements:
 
     values: dict[int, bytes]
     pixels: tuple[PixelElement, ...]
-
-
-# By creator: which of its elements are sequences, where any is.
-_PRIVATE_SEQUENCES: Final = {
-    creator.encode("latin-1"): {key: entry[0] == "SQ" for key, entry in entries.items()}
-    for creator, entries in private_dictionaries.items()
-    if any(entry[0] == "SQ" for entry in entries.values())
-}
-_NAMES: Final = frozenset(_PRIVATE_SEQUENCES)
-
-
-class PrivateBlocks:
-    """The private creators of one data set that are known to have sequences."""
-
-    __slots__ = ("_creators",)
-
-    def __init__(self) -> None:
-        self._creators: dict[int, bytes] = {}
-
-    def declare(self, tag: int, value: bytes) -> None:
-        """Take a private creator to be the one of its block from here on."""
-        name = value.rstrip(b" \0")
-        if name in _NAMES:
-            self._creators[tag] = name
-        elif self._creators:
-            self._creators.pop(tag, None)
-
-    def has_sequence(self, tag: int) -> bool:
-        """Say whether pydicom's private dictionary has a sequence under this tag."""
-        creator = self._creators.get(tag & 0xFFFF0000 | tag >> 8 & 0xFF)
-        if creator is None:
-            return False
-        group, element = f"{tag >> 16:04X}", f"{tag & 0xFFFF:04X}"
-        entries = _PRIVATE_SEQUENCES[creator]
-        for key in (
-            group + element,
-            f"{group}xx{element[2:]}",
-            f"{group[:2]}xxxx{element[2:]}",
-        ):
-            if key in entries:
-                return entries[key]
-        return False
-
-    def notable(self, group: int) -> frozenset[int]:
-        """Return the private creators' elements and those that may be sequences."""
-        if not self._creators:
-            return CREATOR_ELEMENTS
-        return CREATOR_ELEMENTS.union(
-            (tag & 0xFF) << 8 | int(key[-2:], 16)
-            for tag, creator in self._creators.items()
-            if tag >> 16 == group
-            for key, sequence in _PRIVATE_SEQUENCES[creator].items()
-            if sequence
-        )

@@ -25,7 +25,7 @@ from dicom_node.receive.layout import (
     PixelElement,
 )
 from dicom_node.receive.limits import ScanLimits as ScanLimits
-from dicom_node.receive.skim import Wanted
+from dicom_node.receive.progress import Wanted
 from dicom_node.receive.view import DatasetView as DatasetView
 from dicom_node.receive.view import Source
 
