@@ -24,6 +24,13 @@ from tests.peers import wait_until
 OUT_OF_RESOURCES = 0xA700  # PS3.4 B.2.3
 RESUME_SECONDS = 5.0
 IMAGE_BYTES = 500_000
+# Calls of the kernel, as strace's regular expressions, and what they answer.
+ERRORS = (
+    ("fsync|fdatasync", "EIO"),
+    ("rename|renameat|renameat2", "EIO"),
+    ("pwrite64", "ENOSPC"),
+    ("pwrite64", "EROFS"),
+)
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "ext4"])
@@ -196,40 +203,36 @@ def test_a_data_folder_that_cannot_be_written_is_said_at_the_start(
         measured["exit code"] = code
 
 
-@pytest.mark.parametrize(
-    ("calls", "error"),
-    [
-        ("fsync|fdatasync", "EIO"),
-        ("rename|renameat|renameat2", "EIO"),
-        ("pwrite64", "ENOSPC"),
-        ("pwrite64", "EROFS"),
-    ],
-)
 def test_an_error_of_the_disk_is_answered_and_loses_nothing(
-    make_node: MakeNode, log: SenderLog, tmp_path: Path, calls: str, error: str
+    make_node: MakeNode, log: SenderLog, tmp_path: Path
 ) -> None:
-    names = calls.replace("|", ", ")
-    with fault_row(
-        "F05",
-        fault=f"{error} from the N-th {names} of a thread",
-        how=f"strace -e inject=…:error={error}:when=N, N = 1 to 6, 3 images each",
-        expected="0xA700 for what it hit, 0x0000 for the next, nothing left over",
-    ) as measured:
-        node = make_node().start()
-        node.warm_up(log)
-        pattern = f"/^({calls})$"
-        for number in range(1, 7):
-            inject = f"inject={pattern}:error={error}:when={number}"
-            options = ("-e", f"trace={pattern}", "-e", inject)
-            with traced(node, *options, output=tmp_path / "strace.txt"):
-                assert send(node.port, log, make_study(3))
-        assert set(log.statuses()) <= {0, OUT_OF_RESOURCES}
-        refused = log.statuses()[OUT_OF_RESOURCES]
-        assert refused >= 3
-        assert send(node.port, log, make_study(3))
-        assert log.statuses()[OUT_OF_RESOURCES] == refused
-        verdict = checker.check(node, log)
-        measured |= {"answered 0xA700": refused, **verdict.counts()}
+    node = make_node().start()
+    node.warm_up(log)
+    for calls, error in ERRORS:
+        with fault_row(
+            "F05",
+            fault=f"{error} from the N-th {calls.replace('|', ', ')} of a thread",
+            how=f"strace -e inject=…:error={error}:when=N, N = 1 to 6, 3 images each",
+            expected="0xA700 for what it hit, 0x0000 for the next, nothing left over",
+        ) as measured:
+            before = log.statuses()[OUT_OF_RESOURCES]
+            for number in range(1, 7):
+                options = _failing(calls, error, number)
+                with traced(node, *options, output=tmp_path / "strace.txt"):
+                    assert send(node.port, log, make_study(3))
+            assert set(log.statuses()) <= {0, OUT_OF_RESOURCES}
+            refused = log.statuses()[OUT_OF_RESOURCES]
+            assert refused >= before + 3
+            assert send(node.port, log, make_study(3))
+            assert log.statuses()[OUT_OF_RESOURCES] == refused
+            verdict = checker.check(node, log)
+            measured |= {"answered 0xA700": refused - before, **verdict.counts()}
+
+
+def _failing(calls: str, error: str, number: int) -> tuple[str, ...]:
+    pattern = f"/^({calls})$"
+    inject = f"inject={pattern}:error={error}:when={number}"
+    return "-e", f"trace={pattern}", "-e", inject
 
 
 def _resumes(node: FaultNode, log: SenderLog) -> float:

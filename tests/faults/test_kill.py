@@ -35,7 +35,13 @@ POINTS = (
     "before-response",
 )
 # What the data path asks of the kernel, as strace's regular expressions.
-CALLS = ("fsync|fdatasync", "rename", "pwrite64", "sendto|sendmsg", "write", "mkdir")
+CALLS = (
+    "fsync|fdatasync",
+    "rename|renameat|renameat2",
+    "pwrite64",
+    "sendto|sendmsg",
+    "write|writev",
+)
 MOST_PASSINGS = 60
 # A group commit may take two images at once: each point is passed at least so often.
 MOST_NAMED_PASSINGS = 3
@@ -108,37 +114,42 @@ def test_kill_9_at_each_named_point_loses_and_doubles_nothing(
         measured |= {"kills": rounds.kills, **verdict.counts()}
 
 
-@pytest.mark.parametrize("call", CALLS)
 def test_kill_9_before_the_nth_call_of_the_kernel_loses_and_doubles_nothing(
-    make_node: MakeNode, log: SenderLog, tmp_path: Path, call: str
+    make_node: MakeNode, log: SenderLog, tmp_path: Path
 ) -> None:
     with fault_row(
         "F01",
-        fault=f"kill -9 before the N-th {call.replace('|', ' or ')} of a thread",
-        how="strace -f -e inject=…:signal=SIGKILL:when=N"
-        + (", every N until none is left" if ROUNDS > 1 else ", one N"),
+        fault="kill -9 before the N-th fsync, rename, pwrite64, send or write "
+        "of a thread",
+        how="strace -f -e inject=…:signal=SIGKILL:when=N; "
+        + ("every N until none is left" if ROUNDS > 1 else "one N of each"),
         expected="0 lost, 0 doubled, no broken file",
     ) as measured:
         require_ptrace()
-        node = make_node()
-        rounds = Rounds(node, log)
-        chosen = random.Random(f"{SEED}{call}").randint(1, 3)
-        for passing in range(1, MOST_PASSINGS) if ROUNDS > 1 else (chosen,):
-            node.start()
-            checker.check(node, log)
-            pattern = f"/^({call})$"
-            with traced(
-                node,
-                *("-e", f"trace={pattern}"),
-                *("-e", f"inject={pattern}:signal=SIGKILL:when={passing}"),
-                output=tmp_path / "strace.txt",
-            ):
-                killed = rounds.strike()
-            if not killed:
-                node.kill()
-                break
-        assert rounds.kills, f"no thread made {chosen} calls of {call}"
+        rounds = Rounds(make_node(), log)
+        dice = random.Random(SEED)
+        for call in CALLS:
+            kills = rounds.kills
+            first = 1 if ROUNDS > 1 else dice.randint(1, 3)
+            last = MOST_PASSINGS if ROUNDS > 1 else first
+            for passing in range(first, last + 1):
+                if not _strike_at(rounds, call, passing, tmp_path / "strace.txt"):
+                    break
+            assert rounds.kills > kills, f"no thread made {first} calls of {call}"
         measured |= {"kills": rounds.kills, **rounds.finish().counts()}
+
+
+def _strike_at(rounds: Rounds, call: str, passing: int, output: Path) -> bool:
+    """Kill the node before the N-th such call of a thread; say whether it came."""
+    node = rounds.node.start()
+    checker.check(node, rounds.log)
+    pattern = f"/^({call})$"
+    inject = f"inject={pattern}:signal=SIGKILL:when={passing}"
+    with traced(node, "-e", f"trace={pattern}", "-e", inject, output=output):
+        killed = rounds.strike()
+    if not killed:
+        node.kill()
+    return killed
 
 
 def test_kill_9_at_random_moments_under_load_loses_and_doubles_nothing(

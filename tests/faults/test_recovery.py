@@ -11,6 +11,7 @@ from tests.faults.senders import SenderLog, send_at_once
 from tests.peers import wait_until
 
 BACKLOG = 500 if ROUNDS == 1 else 10_000
+RESENT = 200
 
 
 def test_the_time_to_the_first_store_does_not_grow_with_what_is_kept(
@@ -44,3 +45,26 @@ def _seconds_to_store(node: FaultNode, log: SenderLog) -> float:
     node.start()
     wait_until(lambda: node.serves(log), what="a store is accepted", seconds=30)
     return round(time.monotonic() - begun, 2)
+
+
+def test_a_resend_while_the_store_is_reconciled_loses_nothing(
+    make_node: MakeNode, log: SenderLog
+) -> None:
+    with fault_row(
+        "R10",
+        fault="everything is sent again while the node still reconciles after kill -9",
+        how=f"{RESENT} images kept, 4 senders resend them from the first moment, "
+        f"{2 * ROUNDS} restarts",
+        expected="the walk over the files and the repeats do not disturb each other",
+    ) as measured:
+        node = make_node().start()
+        study = make_study(RESENT, size_bytes=2_000)
+        assert send_at_once(node.port, log, study, associations=4)
+        for _ in range(2 * ROUNDS):
+            node.kill()
+            node.start()
+            assert send_at_once(node.port, log, study, associations=4)
+            verdict = checker.check(node, log)
+            assert verdict.stored == RESENT
+        assert set(log.statuses()) == {0}
+        measured |= {"sent": len(log.sent), **verdict.counts()}
