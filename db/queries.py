@@ -12,7 +12,7 @@ from db.engine import Database
 from db.story import StudyStory
 from db.studies import identify
 from db.summary import StudySummary, summarise
-from db.tables import deliveries, instances, jobs, versions
+from db.tables import STUDY_OPEN, deliveries, instances, jobs, versions
 from db.tables import studies as study_table
 from db.timeline import tell
 from dicom_node.core.states import Receipt, StudyState, WorkState
@@ -46,11 +46,12 @@ class Backlog:
     """The work there is; every state has an entry.
 
     Args:
+        receiving: studies that are not complete yet.
         oldest_job_at: since when the oldest QUEUED job waits; None without one.
         oldest_delivery_at: the same of deliveries.
     """
 
-    studies: Mapping[StudyState, int]
+    receiving: int
     jobs: Mapping[WorkState, int]
     deliveries: Mapping[WorkState, int]
     oldest_job_at: datetime | None
@@ -96,10 +97,11 @@ def counts(database: Database) -> Counts:
 
 
 def backlog(database: Database) -> Backlog:
-    """Return the work there is, without a look at the instances."""
+    """Return the work there is, from indexes alone."""
+    receiving = select(func.count()).select_from(study_table).where(STUDY_OPEN)
     with database.read() as connection:
         return Backlog(
-            studies=_by_state(connection, study_table.c.state, StudyState),
+            receiving=int(connection.execute(receiving).scalar_one()),
             jobs=_by_state(connection, jobs.c.state, WorkState),
             deliveries=_by_state(connection, deliveries.c.state, WorkState),
             oldest_job_at=_oldest(connection, jobs.c.queued_at, jobs.c.state),

@@ -156,6 +156,11 @@ def _claimable(name: str) -> Index:
     )
 
 
+def _countable(name: str) -> Index:
+    """Counts by state, and the oldest, for a monitor: no row is read."""
+    return Index(f"ix_{name}_state", "state", "queued_at")
+
+
 jobs = Table(
     "jobs",
     metadata,
@@ -168,6 +173,7 @@ jobs = Table(
     *_work_columns(),
     UniqueConstraint("study_id", "revision", "model"),
     _claimable("jobs"),
+    _countable("jobs"),
 )
 
 predictions = Table(
@@ -222,6 +228,7 @@ deliveries = Table(
     *_work_columns(),
     UniqueConstraint("job_id", "destination"),
     _claimable("deliveries"),
+    _countable("deliveries"),
 )
 
 # Every move of a job or a delivery: the lines of `dicom-node show`.

@@ -153,8 +153,12 @@ def _asked(found: Surroundings) -> Iterator[Metric]:
 
 
 def _backlog(backlog: Backlog, now: datetime) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "dicom_node_studies_receiving",
+        "Studies that are not complete yet.",
+        value=backlog.receiving,
+    )
     for kind, states in (
-        ("studies", backlog.studies),
         ("jobs", backlog.jobs),
         ("deliveries", backlog.deliveries),
     ):

@@ -20,7 +20,8 @@ from dicom_node.web.token import Token
 
 _CHECK_SECONDS: Final = 1.0
 _HEAD_BYTES_MAX: Final = 8192
-# Counting jobs by state reads all of them: not for every one of many monitors.
+# Counting jobs by state takes longer the more there are: once for many monitors.
+_BACKLOG_SECONDS: Final = 3.0
 _BACKLOG_KEEP_SECONDS: Final = 5.0
 _HEADERS: Final = (
     (b"cache-control", b"no-store"),
@@ -63,7 +64,7 @@ def build_pages(contents: Contents) -> ASGIApp:
         for name, look in contents.checks.items()
     }
     backlog = Probe(
-        contents.backlog, seconds=_CHECK_SECONDS, keep_seconds=_BACKLOG_KEEP_SECONDS
+        contents.backlog, seconds=_BACKLOG_SECONDS, keep_seconds=_BACKLOG_KEEP_SECONDS
     )
     metrics = Probe(
         lambda: contents.metrics(backlog.last), seconds=_CHECK_SECONDS, keep_seconds=0

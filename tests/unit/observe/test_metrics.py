@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from db.queries import Backlog
-from dicom_node.core.states import StudyState, WorkState
+from dicom_node.core.states import WorkState
 from dicom_node.observe.exposition import Surroundings, metrics_text
 from dicom_node.observe.metrics import ReceiveMetrics, ServeMetrics
 from dicom_node.observe.slots import read_slots
@@ -180,7 +180,7 @@ def test_disk_and_database_are_shown_as_they_are_now(tmp_path: Path) -> None:
 
 def test_the_backlog_is_shown_by_state_and_age(tmp_path: Path) -> None:
     backlog = Backlog(
-        studies=dict.fromkeys(StudyState, 0),
+        receiving=3,
         jobs={**dict.fromkeys(WorkState, 0), WorkState.QUEUED: 4},
         deliveries={**dict.fromkeys(WorkState, 0), WorkState.FAILED: 2},
         oldest_job_at=NOW - timedelta(minutes=2),
@@ -188,6 +188,7 @@ def test_the_backlog_is_shown_by_state_and_age(tmp_path: Path) -> None:
     )
     found = _read(tmp_path, _surroundings(backlog))
     assert found[_key("database_up")] == 1
+    assert found[_key("studies_receiving")] == 3
     assert found[_key("jobs", state="QUEUED")] == 4
     assert found[_key("deliveries", state="FAILED")] == 2
     assert found[_key("oldest_queued_job_seconds")] == 120
@@ -196,7 +197,7 @@ def test_the_backlog_is_shown_by_state_and_age(tmp_path: Path) -> None:
 
 def test_a_clock_that_went_back_gives_no_negative_age(tmp_path: Path) -> None:
     backlog = Backlog(
-        studies={},
+        receiving=0,
         jobs={},
         deliveries={},
         oldest_job_at=NOW + timedelta(hours=1),

@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from db.queries import Backlog
-from dicom_node.core.states import StudyState, WorkState
+from dicom_node.core.states import WorkState
 from dicom_node.observe.exposition import Surroundings, metrics_text
 from dicom_node.observe.metrics import ReceiveMetrics, ServeMetrics
 from tests.peers import PROJECT
@@ -25,7 +25,7 @@ def _exposed(folder: Path) -> dict[str, str]:
     receive.instance_refused(0xA700)
     serve = ServeMetrics(folder, ["receive"])
     backlog = Backlog(
-        studies=dict.fromkeys(StudyState, 0),
+        receiving=3,
         jobs=dict.fromkeys(WorkState, 0),
         deliveries=dict.fromkeys(WorkState, 0),
         oldest_job_at=None,
