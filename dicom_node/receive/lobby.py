@@ -62,11 +62,16 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LobbyLimits:
-    """How long and how many may wait; beyond that the oldest of an address goes."""
+    """How long and how many may wait; beyond that the oldest of an address goes.
+
+    Args:
+        silent_seconds: a lobby that has not turned for so long is not alive.
+    """
 
     seconds: float
     connections: int = 512
     connections_per_address: int = 64
+    silent_seconds: float = 10.0
 
 
 class Lobby:
@@ -96,6 +101,7 @@ class Lobby:
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = socket.socketpair()
         self._closing = False
+        self._turned_at = time.monotonic()
         self._thread = threading.Thread(
             target=self._run, name="receive-lobby", daemon=True
         )
@@ -112,8 +118,9 @@ class Lobby:
 
     @property
     def alive(self) -> bool:
-        """Whether connections are looked after."""
-        return self._thread.is_alive()
+        """Whether connections are looked after, now and not only once."""
+        silent = time.monotonic() - self._turned_at
+        return self._thread.is_alive() and silent < self._limits.silent_seconds
 
     def start(self) -> None:
         """Begin to accept connections."""
@@ -139,6 +146,7 @@ class Lobby:
 
     def _run(self) -> None:
         while not self._closing:
+            self._turned_at = time.monotonic()
             for key, _ in self._selector.select(_TICK_SECONDS):
                 if key.fd in self._listeners:
                     self._accept(self._listeners[key.fd])

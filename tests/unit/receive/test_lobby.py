@@ -4,6 +4,7 @@ import socket
 import time
 from contextlib import suppress
 from queue import Queue
+from threading import Event
 
 import pytest
 
@@ -182,3 +183,25 @@ def test_an_ipv4_caller_of_an_ipv6_socket_is_known_by_its_ipv4_address() -> None
         visit.connection.close()
     lobby.close()
     assert visit.address == "127.0.0.1"
+
+
+def test_a_lobby_that_is_stuck_is_not_alive_until_it_turns_again() -> None:
+    released = Event()
+
+    def stuck(visit: Visit) -> None:
+        visit.connection.close()
+        released.wait(30)
+
+    limits = LobbyLimits(seconds=5, silent_seconds=1.0)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    lobby = Lobby([Listener(listener)], stuck, limits=limits)
+    lobby.start()
+    assert lobby.alive
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+        peer.sendall(REQUEST)
+        until(lambda: not lobby.alive)
+    released.set()
+    until(lambda: lobby.alive)
+    lobby.close()
+    assert not lobby.alive
