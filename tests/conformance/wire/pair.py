@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from dicom_node.receive.admission import Peer
+from dicom_node.store.instances import InstanceFiles
 from tests.conformance.wire.answers import (
     Pdu,
     facts,
@@ -158,12 +159,12 @@ class Pair:
 
 def stored_by(node: Node, *, since: int = 0) -> list[Stored]:
     """Return what our acceptor recorded, with the bytes that lie in its files."""
-    paths = {path.stem: path for path in node.files()}
+    files = InstanceFiles(node.folder)
     return [
         Stored(
             str(received.sop_instance_uid),
             str(received.transfer_syntax_uid),
-            dataset_bytes(paths[received.file_key])[0],
+            dataset_bytes(files.path(received.file_key))[0],
         )
         for received in node.received[since:]
     ]
