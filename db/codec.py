@@ -5,6 +5,7 @@ import math
 import re
 from dataclasses import asdict, fields
 from datetime import datetime
+from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _HEADER_NAMES: Final = tuple(item.name for item in fields(RoutingHeader))
-_HEADER_DEFAULTS: Final = tuple(item.default for item in fields(RoutingHeader))
+_HEADER_DEFAULTS: Final = {item.name: item.default for item in fields(RoutingHeader)}
+_SERIES_NAMES: Final = tuple(n for n in _HEADER_NAMES if n != "instance_number")
 _header_values = attrgetter(*_HEADER_NAMES)
+_series_values = attrgetter(*_SERIES_NAMES)
 # JSON's escapes of NUL and of surrogates: what no column keeps as it is.
 _TO_CLEAN: Final = re.compile(r"\\u(?:0000|d[89a-f])")
 
 
 def encode_header(header: RoutingHeader) -> dict[str, Any]:
     """Return the header as a document; an age that is no number is missing."""
-    document = _differing(header)
+    document = _differing(_HEADER_NAMES, _header_values(header))
     age = header.patient_age_years
     if age is not None and not math.isfinite(age):
         document.pop("patient_age_years", None)
@@ -43,22 +46,34 @@ def encode_header(header: RoutingHeader) -> dict[str, Any]:
 
 def header_text(header: RoutingHeader) -> str:
     """Return the header as the JSON text that a `Document` column would keep."""
-    if len(header.image_type) <= MAX_ITEMS:
-        with contextlib.suppress(ValueError):
-            text = to_json(_differing(header))
-            if len(text) <= JSON_TEXT_LENGTH and not _TO_CLEAN.search(text):
-                return text
-    return to_json(clean_json(encode_header(header)))
+    text = _series_text(_series_values(header))
+    number = header.instance_number
+    if text is None:
+        return to_json(clean_json(encode_header(header)))
+    if number is None:
+        return text
+    return f'{text[:-1]}{"," if len(text) > 2 else ""}"instance_number":{number}}}'
 
 
-def _differing(header: RoutingHeader) -> dict[str, Any]:
+@lru_cache(maxsize=256)  # the images of a series differ in their number alone
+def _series_text(values: tuple[Any, ...]) -> str | None:
+    """Return what the headers of a series have alike; None if a text is not clean."""
+    document = _differing(_SERIES_NAMES, values)
+    if len(document.get("image_type", ())) > MAX_ITEMS:
+        return None
+    with contextlib.suppress(ValueError):
+        text = to_json(document)
+        if len(text) <= JSON_TEXT_LENGTH and not _TO_CLEAN.search(text):
+            return text
+    return None
+
+
+def _differing(names: tuple[str, ...], values: tuple[Any, ...]) -> dict[str, Any]:
     """Return what is not as in an empty header; the rest is known without it."""
     return {
         name: value
-        for name, value, default in zip(
-            _HEADER_NAMES, _header_values(header), _HEADER_DEFAULTS, strict=True
-        )
-        if value != default
+        for name, value in zip(names, values, strict=True)
+        if value != _HEADER_DEFAULTS[name]
     }
 
 

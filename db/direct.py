@@ -67,6 +67,8 @@ class Direct(Protocol):
     ) -> list[Recorded] | None:
         """Enter new instances, each with a UID of its own, in one transaction.
 
+        How long it may wait, the caller's `deadline.Within` says.
+
         Returns:
             None if one of them is not new or its study not open: nothing was written.
 

@@ -7,7 +7,6 @@ from typing import Any, Final, cast
 import psycopg
 from sqlalchemy import Connection
 
-from db import deadline
 from db.direct import (
     VERSION_COLUMNS,
     VERSION_CONSTANTS,
@@ -88,11 +87,8 @@ SELECT sop_instance_uid, id FROM added
 class PostgreSQLDirect:
     """Connections of its own, each used by one thread at a time."""
 
-    def __init__(
-        self, connect: Callable[[], BoundedConnection], *, busy_seconds: float
-    ) -> None:
+    def __init__(self, connect: Callable[[], BoundedConnection]) -> None:
         self._connect = connect
-        self._busy_seconds = busy_seconds
         self._idle: list[BoundedConnection] = []
         self._lock = threading.Lock()
 
@@ -100,20 +96,19 @@ class PostgreSQLDirect:
         self, arrivals: Sequence[Arrival], *, durable: bool
     ) -> list[Recorded] | None:
         """Enter new instances in one transaction."""
-        with deadline.Within(self._busy_seconds):
-            raw = self._take()
-            if raw is not None:
-                try:
-                    return self._enter_on(raw, arrivals, durable=durable)
-                except psycopg.Error as error:
-                    if not _is_lost(error):
-                        raise translate(error) from None
-                    # The server was restarted since; all idle connections are lost.
-                    self.close()
+        raw = self._take()
+        if raw is not None:
             try:
-                return self._enter_on(self._open(), arrivals, durable=durable)
+                return self._enter_on(raw, arrivals, durable=durable)
             except psycopg.Error as error:
-                raise translate(error) from None
+                if not _is_lost(error):
+                    raise translate(error) from None
+                # The server was restarted since; all idle connections are lost.
+                self.close()
+        try:
+            return self._enter_on(self._open(), arrivals, durable=durable)
+        except psycopg.Error as error:
+            raise translate(error) from None
 
     def _enter_on(
         self, raw: BoundedConnection, arrivals: Sequence[Arrival], *, durable: bool

@@ -9,7 +9,6 @@ from typing import Any, Final, cast
 
 from sqlalchemy import Connection
 
-from db import deadline
 from db.direct import (
     VERSION_COLUMNS,
     VERSION_CONSTANTS,
@@ -71,7 +70,7 @@ class SQLiteDirect:
         self, arrivals: Sequence[Arrival], *, durable: bool
     ) -> list[Recorded] | None:
         """Enter new instances in one transaction."""
-        with deadline.Within(self._busy_seconds), self._turn:
+        with self._turn:
             try:
                 connection = self._connection or self._open()
                 connection.begin_write(durable=durable, busy_seconds=self._busy_seconds)

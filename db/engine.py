@@ -90,8 +90,7 @@ class Database:
         return (
             postgresql.make_engine(url, busy_seconds=busy_seconds),
             PostgreSQLDirect(
-                partial(postgresql.connect, url, busy_seconds=busy_seconds),
-                busy_seconds=busy_seconds,
+                partial(postgresql.connect, url, busy_seconds=busy_seconds)
             ),
         )
 

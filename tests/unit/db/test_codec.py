@@ -13,6 +13,7 @@ from db.codec import (
     decode_prediction,
     encode_header,
     encode_prediction,
+    header_text,
 )
 from db.columns import Document, clean
 from dicom_node.core.types import RoutingHeader
@@ -53,6 +54,28 @@ headers = st.builds(
 def test_a_header_survives_the_database(header: RoutingHeader) -> None:
     stored = json.loads(json.dumps(encode_header(header)))
     assert decode_header(stored) == header
+
+
+# Texts that a column must clean, headers of one series, and whole alphabets.
+any_headers = st.builds(
+    RoutingHeader,
+    modality=TEXT,
+    study_description=st.sampled_from(("", "a\x00b", "\ud800", "흉부", "\\u0000", '"')),
+    patient_age_years=st.sampled_from((None, 3.5, float("nan"), float("inf"))),
+    image_type=st.sampled_from(((), ("A", "B\x00"), ("X" * 5000,), ("Y",) * 300)),
+    instance_number=st.none() | st.integers(-(2**70), 2**70),
+    has_pixels=st.booleans(),
+)
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(any_headers)
+def test_the_short_way_writes_the_header_as_the_column_does(
+    header: RoutingHeader,
+) -> None:
+    column = Document().process_bind_param(encode_header(header), sqlite.dialect())
+    assert json.loads(header_text(header)) == json.loads(json.dumps(column))
+    assert decode_header(json.loads(header_text(header))) == decode_header(column)
 
 
 def test_a_header_that_a_newer_version_wrote_still_reads() -> None:
