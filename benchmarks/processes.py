@@ -15,11 +15,16 @@ from dicom_node.child import die_with_parent
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _END_SECONDS: Final = 45.0
+_LAST_WORDS: Final = 240
 _ENDS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
 class BenchmarkError(Exception):
     """A measurement cannot be made; says why."""
+
+
+class Ended(BenchmarkError):
+    """A program ended that shall run."""
 
 
 @dataclass(slots=True)
@@ -38,11 +43,12 @@ class Program:
         """Check that it still runs.
 
         Raises:
-            BenchmarkError: it ended; says its last words.
+            Ended: says its last words.
         """
         if self.process.poll() is not None:
-            said = self.log.read_text(errors="replace").strip()[-600:]
-            raise BenchmarkError(f"{self.process.args!r} ended: {said}")
+            lines = self.log.read_text(errors="replace").strip().splitlines()
+            said = " / ".join(lines[-3:])[-_LAST_WORDS:]
+            raise Ended(f"ended with status {self.process.returncode}: {said}")
 
     def end(self) -> int:
         """Ask it to end, make it end, and all that it started; return its status."""

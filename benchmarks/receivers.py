@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from benchmarks.processes import (
+    Ended,
     Program,
     pss_mib,
     start,
@@ -37,6 +39,7 @@ STORESCP_TUNED: Final = "storescp +B -pdu 131072"
 ORTHANC: Final = "Orthanc"
 PYNETDICOM: Final = "pynetdicom storescp"
 FLOOR: Final = "bare loop"
+_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,15 @@ def launch(name: str, conditions: Conditions) -> Running:
     Raises:
         BenchmarkError: it does not start.
     """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _launch_once(name, conditions)
+        except Ended:  # another program may have taken its port first
+            shutil.rmtree(conditions.folder, ignore_errors=True)
+    return _launch_once(name, conditions)
+
+
+def _launch_once(name: str, conditions: Conditions) -> Running:
     conditions.folder.mkdir(parents=True, exist_ok=True)
     running = _LAUNCHERS[name](conditions)
     try:
