@@ -22,6 +22,7 @@ from dicom_node.core.types import ReceivedInstance, Recorded, StoredVersion
 
 Outcome = Recorded | ReceiveError
 
+_KEYS_AT_ONCE: Final = 10_000  # SQLite takes 32,766 parameters
 _COLLISIONS: Final = 8  # each one means that another association got on
 
 
@@ -216,10 +217,18 @@ def known_keys(database: Database) -> Iterator[str]:
 
 
 def recorded_keys(database: Database, keys: Sequence[str]) -> frozenset[str]:
-    """Say which of these file keys have a row; reads every version to find out."""
-    query = select(versions.c.file_key).where(versions.c.file_key.in_(keys))
-    with database.read() as connection:
-        return frozenset(connection.execute(query).scalars())
+    """Say which of these file keys have a row; reads every version to find out.
+
+    Raises:
+        DatabaseError: the database does not say, within `busy_seconds`.
+    """
+    found: set[str] = set()
+    with deadline.Within(database.busy_seconds), database.read() as connection:
+        for start in range(0, len(keys), _KEYS_AT_ONCE):
+            some = keys[start : start + _KEYS_AT_ONCE]
+            query = select(versions.c.file_key).where(versions.c.file_key.in_(some))
+            found.update(connection.execute(query).scalars())
+    return frozenset(found)
 
 
 def known_report_keys(database: Database) -> Iterator[str]:
