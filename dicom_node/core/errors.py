@@ -28,6 +28,10 @@ class OutOfResources(ReceiveError):
     status = 0xA700
 
 
+class DiskFailed(OutOfResources):
+    """The disk did not take what was written: full, read-only or broken."""
+
+
 class DoesNotMatch(ReceiveError):
     """The data set is not what the command said: the sender should not retry."""
 

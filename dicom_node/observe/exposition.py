@@ -48,7 +48,7 @@ _GAUGES: Final = {
     metrics.STORAGE_FAILING: "Receivers whose last write failed.",
 }
 _HISTOGRAMS: Final = {
-    metrics.STORE_SECONDS: "From an instance's first byte to its answer.",
+    metrics.STORE_SECONDS: "From an instance's last byte to its answer.",
     metrics.COMMIT_SECONDS: "Files synced and rows committed.",
     metrics.COMMIT_SIZE: "Instances that shared a commit.",
 }

@@ -128,7 +128,7 @@ class ReceiveMetrics:
         """Count an instance answered with success.
 
         Args:
-            seconds: from its first byte to its answer.
+            seconds: from its last byte to its answer.
         """
         at = self._places or self._bind()
         instances, size = at.stored.get(called_ae) or at.stored[_ELSEWHERE]

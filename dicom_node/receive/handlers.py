@@ -10,6 +10,7 @@ from dicom_node.core.clock import Clock
 from dicom_node.core.errors import (
     CannotUnderstand,
     DatabaseError,
+    DiskFailed,
     DoesNotMatch,
     OutOfResources,
     ReceiveError,
@@ -44,6 +45,9 @@ class Counts(Protocol):
 
     def instance_refused(self, status: int) -> None:
         """Count an instance that was not."""
+
+    def storage_failed(self) -> None:
+        """Note that the disk did not take an instance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +201,8 @@ class StoreHandler:
             | {"reason": reason, "status": f"0x{status:04X}"},
         )
         self._counts.instance_refused(status)
+        if isinstance(error, DiskFailed):
+            self._counts.storage_failed()
         return status
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
-from dicom_node.core.errors import CannotUnderstand, OutOfResources, ReceiveError
+from dicom_node.core.errors import CannotUnderstand, DiskFailed, ReceiveError
 from dicom_node.part10.digest import dataset_digest, name_digest
 from dicom_node.receive.commit import Part, PublishedFiles
 
@@ -129,4 +129,4 @@ class Incoming:
         except ReceiveError as error:
             self.refuse(error)
         except OSError as error:
-            self.refuse(OutOfResources(f"the disk failed: {type(error).__name__}"))
+            self.refuse(DiskFailed(f"the disk failed: {type(error).__name__}"))

@@ -9,7 +9,7 @@ import re
 import uuid
 from pathlib import Path
 
-from dicom_node.core.errors import OutOfResources, StoreError
+from dicom_node.core.errors import DiskFailed, OutOfResources, StoreError
 
 PART_SUFFIX = ".part"
 FILE_SUFFIX = ".dcm"
@@ -167,7 +167,7 @@ def _is_whole(path: Path, size: int) -> bool:
 
 
 def out_of_resources(error: OSError) -> OutOfResources:
-    return OutOfResources(f"the disk did not take the file: {_name(error)}")
+    return DiskFailed(f"the disk did not take the file: {_name(error)}")
 
 
 def _name(error: OSError) -> str:

@@ -34,6 +34,7 @@ class Node:
     groups: list[int] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
     open: int = 0
+    disk_failures: int = 0
 
     def record(
         self, received: Sequence[ReceivedInstance]
@@ -63,6 +64,9 @@ class Node:
 
     def instance_refused(self, status: int) -> None:
         self.statuses.append(status)
+
+    def storage_failed(self) -> None:
+        self.disk_failures += 1
 
     def committed(self, instances: int, seconds: float) -> None:
         self.groups.append(instances)

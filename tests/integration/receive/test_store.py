@@ -276,6 +276,30 @@ def test_a_full_disk_is_told_before_the_data_set_is_read_to_its_end(
         assert node.files() == []
 
 
+def test_a_disk_that_fails_is_told_from_one_that_is_low(tmp_path: Path) -> None:
+    path = bundled("CT_small.dcm")
+    sent, syntax = dataset_bytes(path)
+    dataset = dcmread(path)
+    sop_class, instance = str(dataset.SOPClassUID), str(dataset.SOPInstanceUID)
+    head = command(STORE_RQ, sop_class=sop_class, instance=instance, dataset=True)
+    whole = message(1, head, sent)
+    with running_node(tmp_path) as node:
+        peer = RawPeer.connect(node.port)
+        peer.associate({1: (sop_class, syntax)})
+        peer.connection.sendall(whole[:-100])
+        until(lambda: len(node.files()) == 1)
+        node.files()[0].unlink()  # what cannot be named has not been stored
+        peer.connection.sendall(whole[-100:])
+        assert peer.status() == 0xA700
+        until(lambda: node.disk_failures == 1)
+        peer.connection.sendall(whole)
+        assert peer.status() == 0
+    assert node.disk_failures == 1
+    with running_node(tmp_path, min_free_bytes=1 << 62) as low:
+        assert send(low, dataset, syntax) == 0xA700
+    assert low.disk_failures == 0
+
+
 def test_a_refused_repeat_leaves_the_acknowledged_file(tmp_path: Path) -> None:
     def refuse(_: ReceivedInstance) -> None:
         raise OutOfResources("full")
