@@ -5,10 +5,10 @@ import ctypes
 import fcntl
 import mmap
 import os
-import secrets
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -138,7 +138,9 @@ class InstanceFiles(FileStore):
     def __init__(self, folder: Path, *, min_free_bytes: int = 0) -> None:
         super().__init__(folder, min_free_bytes=min_free_bytes)
         self._root = f"{folder}{os.sep}"
-        self._parts = f"{folder / PARTS}{os.sep}"
+        # No other process, before or after, makes parts of this name.
+        self._parts = f"{folder / PARTS}{os.sep}{os.urandom(_RANDOM_BYTES).hex()}-"
+        self._numbers = count()
         self._ready = False
         self._making = threading.Lock()
 
@@ -151,7 +153,7 @@ class InstanceFiles(FileStore):
         try:
             if not self._ready:
                 self._make_folders()
-            return PartFile(self._parts + secrets.token_hex(16) + PART_SUFFIX, self)
+            return PartFile(f"{self._parts}{next(self._numbers)}{PART_SUFFIX}", self)
         except FileNotFoundError:
             self._ready = False  # somebody removed the folders; the next one makes them
             raise OutOfResources("the folder of instances is gone") from None
@@ -163,7 +165,7 @@ class InstanceFiles(FileStore):
         """Return a new key for a file with this digest (32 hexadecimal digits)."""
         if len(name_digest) != _DIGEST_DIGITS:
             raise StoreError("a digest of a name has 32 hexadecimal digits")
-        return name_digest + secrets.token_hex(_RANDOM_BYTES)
+        return name_digest + os.urandom(_RANDOM_BYTES).hex()
 
     def file_name(self, key: str) -> str:
         """Return `path` as text, which costs less."""
