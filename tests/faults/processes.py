@@ -4,7 +4,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,6 +108,16 @@ def watched_peak(root: int, *, every: float = 0.05) -> Iterator[Peak]:
     finally:
         peak._done.set()
         watcher.join(10)
+
+
+def holds_within(seconds: float, condition: Callable[[], bool]) -> bool:
+    """Ask again and again; say whether the answer was yes in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def let_pass(seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The same again, and other things under the same name (F08, F09; invariant I4)."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,6 +115,9 @@ def _flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+DAMAGES: tuple[Callable[[Path], None], ...] = (_truncate, _empty, _flip, Path.unlink)
+
+
 def _nothing_stray(verdict: checker.Verdict) -> checker.Verdict | None:
     stray = verdict.lost or verdict.orphans or verdict.missing or verdict.parts
     return None if stray else verdict
@@ -133,8 +137,7 @@ def test_an_image_whose_file_was_damaged_at_rest_is_healed_by_a_resend(
         study = make_study(8)
         assert send(node.port, log, study)
         kept = {row.sop_instance_uid: row.file_key for row in checker.rows(node)}
-        damages = (_truncate, _empty, _flip, Path.unlink)
-        for item, damage in zip(study, damages, strict=False):
+        for item, damage in zip(study, DAMAGES, strict=False):
             key = kept[item.sop_instance_uid]
             damage(next(node.instances_dir.rglob(f"{key}*")))
         again = SenderLog()

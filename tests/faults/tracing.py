@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.harness import FaultNode
+from tests.faults.processes import holds_within
 from tests.peers import require_tool, wait_until
 
 
@@ -43,26 +44,38 @@ def traced(node: FaultNode, *options: str, output: Path) -> Iterator[None]:
         output: where strace writes.
     """
     require_ptrace()
-    attach = [part for pid in node.pids() for part in ("-p", str(pid))]
-    tracer = subprocess.Popen(
-        [require_tool("strace"), "-f", "-qq", "-o", output, *options, *attach],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until(
-            lambda: tracer.poll() is not None or _attached(node),
-            what="strace is attached",
-            seconds=20,
+    command = [str(require_tool("strace")), "-f", "-qq", "-o", str(output), *options]
+    tracers: list[subprocess.Popen[bytes]] = []
+
+    def attached() -> bool:
+        """Attach to all; again if a process was forked before strace looked."""
+        if tracers:
+            _detach(tracers.pop())
+        pids: list[str] = []
+        for pid in node.pids():
+            pids += ["-p", str(pid)]
+        tracers.append(
+            subprocess.Popen(
+                [*command, *pids],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         )
-        if tracer.poll() is not None:
-            raise RuntimeError(f"strace ended with {tracer.returncode}")
+        return holds_within(2.0, lambda: _attached(node))
+
+    try:
+        wait_until(attached, what="strace is attached", seconds=20)
         yield
     finally:
-        # SIGINT detaches: the node goes on without it.
-        tracer.send_signal(signal.SIGINT)
-        tracer.wait(20)
+        for tracer in tracers:
+            _detach(tracer)
+
+
+def _detach(tracer: subprocess.Popen[bytes]) -> None:
+    """End strace; what it traced goes on without it."""
+    tracer.send_signal(signal.SIGINT)
+    tracer.wait(20)
 
 
 def _attached(node: FaultNode) -> bool:
