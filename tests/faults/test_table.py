@@ -13,7 +13,7 @@ def test_rows_come_back_as_a_page_in_the_order_of_their_ids(
 ) -> None:
     file = tmp_path / "rows.jsonl"
     monkeypatch.setenv(rows.OUT_VARIABLE, str(file))
-    for row_id, kills in (("F10", 2), ("F2", 3)):
+    for row_id, kills in (("F01", 2), ("F10", 3), ("F01", 3)):
         with rows.fault_row(row_id, fault="a|b", how="h", expected="e") as measured:
             measured |= {"kills": kills, "lost": 0}
     with (
@@ -29,12 +29,12 @@ def test_rows_come_back_as_a_page_in_the_order_of_their_ids(
     assert table.main([str(file)]) == 0
     page = capsys.readouterr().out
     found = [line[2:].split()[0] for line in page.splitlines() if line[:3] == "| F"]
-    assert found == ["F1", "F2", "F3", "F10"]
+    assert found == ["F01", "F01", "F1", "F3", "F10"]
     assert "| F1 | f | h | e | FAILED |" in page
     assert "a\\|b" in page
     assert "skipped: reason no disk" in page
     assert "5 of 5" in page
-    assert "2 of 3, 1 skipped" in page
+    assert "3 of 4, 1 skipped" in page
 
 
 def test_no_rows_make_no_page(tmp_path: Path) -> None:
