@@ -18,7 +18,7 @@ from db.engine import Database
 from dicom_node import app
 from dicom_node.child import die_with_parent
 from dicom_node.core.errors import NodeError
-from dicom_node.observe.metrics import ReceiveMetrics
+from dicom_node.observe.metrics import RECEIVE, ReceiveMetrics, ServeMetrics
 from dicom_node.receive.acceptor import open_listeners
 from dicom_node.receive.lobby import Listener
 from dicom_node.receive.options import ReceiveOptions
@@ -127,6 +127,10 @@ class _Processes:
     stop: Stop
     pids: dict[int, int] = field(default_factory=dict)  # pid -> number
 
+    def __post_init__(self) -> None:
+        folder = self.receiver.settings.metrics_dir
+        self._metrics = ServeMetrics(folder, [RECEIVE])
+
     def run(self) -> int:
         signal.signal(signal.SIGHUP, self._pass_on)
         for number in range(self.wanted):
@@ -143,6 +147,7 @@ class _Processes:
         for pid in self.pids:
             log.error("receiver killed", extra={"pid": pid})
             os.kill(pid, signal.SIGKILL)
+        self._metrics.close()
         return 0
 
     def _fork(self, number: int) -> None:
@@ -177,6 +182,7 @@ class _Processes:
     def _again(self, number: int) -> None:
         log.error("receiver died, restarting", extra={"seconds": _PAUSE_SECONDS})
         if not self.stop.wait(_PAUSE_SECONDS):
+            self._metrics.restarted(RECEIVE)
             self._fork(number)
 
     def _pass_on(self, number: int, _frame: object) -> None:

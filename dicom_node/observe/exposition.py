@@ -29,7 +29,7 @@ _COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     metrics.REFUSED: ("Instances answered with another status.", ("status",)),
     metrics.ASSOCIATIONS: ("Associations that ended.", ("outcome",)),
     metrics.STORAGE_ERRORS: ("Failures to write or sync a file.", ()),
-    metrics.RESTARTS: ("Roles that `serve` started again.", ("role",)),
+    metrics.RESTARTS: ("Processes of a role that were started again.", ("role",)),
 } | {
     metrics.RECONCILED.format(name): (text, ())
     for name, text in zip(

@@ -208,7 +208,7 @@ class ReceiveMetrics:
 
 
 class ServeMetrics:
-    """What the supervisor counts."""
+    """What a process counts that keeps others alive."""
 
     def __init__(self, folder: Path, roles: Iterable[str]) -> None:
         self._slot = Slot(folder, SERVE)

@@ -112,8 +112,32 @@ def test_roles_that_die_come_back_and_what_they_counted_stays(watch: Watch) -> N
     assert site.value(counted) == 2
 
 
-def test_a_frozen_receiver_is_seen_by_readyz(watch: Watch) -> None:
-    """Its port still takes connections: the kernel does that. The beat stops."""
+def test_each_of_several_receivers_counts_and_comes_back(
+    watch: Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DICOM_NODE_RECEIVE__PROCESSES", "2")
+    site = watch()
+    slots = site.node.data_dir / "run" / "metrics"
+    wait_until(lambda: len(list(slots.glob("receive-*"))) == 2, what="two processes")
+    parent = site.node.pids()["receive"]
+    children = Path(f"/proc/{parent}/task/{parent}/children")
+    first, second = map(int, children.read_text().split())
+    os.kill(first, signal.SIGKILL)
+    wait_until(
+        lambda: site.value('role_restarts_total{role="receive"}') == 1,
+        what="the restart is counted",
+    )
+    site.node.running.process.send_signal(signal.SIGHUP)
+    for _ in range(4):
+        Sender(site.node.address).send([make_radiograph(new_study_uid())])
+    title = site.node.address.ae_title
+    assert site.value(f'received_instances_total{{called_ae="{title}"}}') == 4
+    assert site.ready()
+    assert str(second) in children.read_text().split()
+
+
+def test_a_receiver_that_is_frozen_gives_no_sign_of_life(watch: Watch) -> None:
+    """Its port still takes connections: the kernel does that."""
     site = watch()
     slot = site.node.data_dir / "run" / "metrics" / "receive-0.slot"
     wait_until(lambda: _beat(slot) > 0, what="the receiver gives a sign of life")
