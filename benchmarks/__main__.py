@@ -68,7 +68,7 @@ def _measure(options: argparse.Namespace, place: Place, command: str) -> Figures
             figures.memory = measure_memory(place, bar.next)
     if options.command in {"all", "report"}:
         figures.report = measure_report_time(place.disk, rounds=plan.rounds)
-    figures.machine["took"] = f"{(time.monotonic() - begun) / 60:.0f} minutes"
+    figures.machine["took"] = f"{(time.monotonic() - begun) / 60:.1f} min"
     return figures
 
 

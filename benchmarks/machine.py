@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shlex
 import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -82,7 +83,7 @@ def file_system(folder: Path) -> str:
 
 def command_line(arguments: list[str]) -> str:
     """Return what a reader types to measure again."""
-    return " ".join(["python -m benchmarks", *arguments])
+    return " ".join(["python -m benchmarks", *map(shlex.quote, arguments)])
 
 
 def _disk_folder() -> Path:
@@ -130,9 +131,9 @@ def _tool_version(name: str) -> str:
 
 
 def _commit() -> str:
-    """Name the commit where there is one, and whether files differ from it."""
-    name = _output(["git", "-C", str(PROJECT), "rev-parse", "--short", "HEAD"])
-    return f" ({name.strip()})" if re.fullmatch(r"[0-9a-f]{7,}", name.strip()) else ""
+    """Name the commit where there is one, and say whether files differ from it."""
+    said = _output(["git", "-C", str(PROJECT), "describe", "--always", "--dirty"])
+    return f" ({said.strip()})" if re.search(r"[0-9a-f]{7,}", said) else ""
 
 
 def _output(command: list[str]) -> str:
