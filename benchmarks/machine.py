@@ -133,7 +133,8 @@ def _tool_version(name: str) -> str:
 def _commit() -> str:
     """Name the commit where there is one, and say whether files differ from it."""
     said = _output(["git", "-C", str(PROJECT), "describe", "--always", "--dirty"])
-    return f" ({said.strip()})" if re.search(r"[0-9a-f]{7,}", said) else ""
+    known = re.fullmatch(r"\S*[0-9a-f]{7,}(-dirty)?", said.strip())
+    return f" ({said.strip()})" if known else ""
 
 
 def _output(command: list[str]) -> str:
