@@ -1,6 +1,7 @@
 """The same again, and other things under the same name (F08, F09; invariant I4)."""
 
 import os
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 from tests.faults import checker
 from tests.faults.conftest import MakeNode
 from tests.faults.instances import Recipe, make_study, new_study_uid, new_uid
-from tests.faults.rows import fault_row
+from tests.faults.rows import SEED, fault_row
 from tests.faults.senders import SenderLog, send, send_at_once
 from tests.peers import wait_until
 
@@ -38,6 +39,30 @@ def test_a_study_sent_again_and_at_once_is_stored_once(
         assert {row.revision for row in checker.rows(node)} == {1}
         assert set(checker.listed_studies(node).values()) == {8}
         measured |= {"sent": len(log.sent), **verdict.counts()}
+
+
+def test_a_study_in_pieces_and_out_of_order_is_one_study(
+    make_node: MakeNode, log: SenderLog
+) -> None:
+    with fault_row(
+        "F10",
+        fault="a study over 3 associations, one after the other, in random order",
+        how="12 images, 2 receiver processes, kill -9 between the second and third",
+        expected="one study at revision 1 with every image",
+    ) as measured:
+        node = make_node(tables={"receive": {"processes": 2}}).start()
+        study = make_study(12)
+        shuffled = random.Random(SEED).sample(study, len(study))
+        assert send(node.port, log, shuffled[:4])
+        assert send(node.port, log, shuffled[4:8])
+        node.kill()
+        node.start()
+        assert send(node.port, log, shuffled[8:])
+        verdict = checker.check(node, log)
+        assert verdict.stored == 12
+        assert {row.revision for row in checker.rows(node)} == {1}
+        assert set(checker.listed_studies(node).values()) == {12}
+        measured |= verdict.counts()
 
 
 def test_other_contents_under_a_known_uid_are_told_apart(
