@@ -45,7 +45,7 @@ class BoundedConnection(psycopg.Connection[Any]):
     def set_limits(self, *, busy_seconds: float, bounded: bool) -> None:
         """Let the server give up in time, and never lose what it committed."""
         self.busy_seconds = busy_seconds if bounded else math.inf
-        limit_ms = round(busy_seconds * 1000)
+        limit_ms = max(1, round(busy_seconds * 1000))  # 0 would be no limit
         # A server set to lose the last commits would break "stored means kept".
         row = self.execute(
             "SELECT set_config('lock_timeout', %s, false), "
@@ -101,7 +101,11 @@ def connect(
     _, arguments = url.get_dialect()().create_connect_args(url)
     arguments["connect_timeout"] = max(_SHORTEST_CONNECT_SECONDS, math.ceil(seconds))
     connection = BoundedConnection.connect(**arguments)
-    connection.set_limits(busy_seconds=busy_seconds, bounded=bounded)
+    try:
+        connection.set_limits(busy_seconds=busy_seconds, bounded=bounded)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 

@@ -20,7 +20,7 @@ from dicom_node.core.errors import DatabaseError
 # SQLite's own waiting looks again after up to 100 ms: whoever looks more often
 # would always come first.
 _FIRST_PAUSE_SECONDS: Final = 0.0002
-_LONGEST_PAUSE_SECONDS: Final = 0.01
+_LONGEST_PAUSE_SECONDS: Final = 0.002
 # A checkpoint syncs twice: every 16 MiB of log instead of every 4.
 _CHECKPOINT_PAGES: Final = 4000
 
