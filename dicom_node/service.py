@@ -47,7 +47,10 @@ class Stop:
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         # In a thread: this one may hold the event's lock, in `wait`.
-        _thread.start_new_thread(self._event.set, ())
+        try:
+            _thread.start_new_thread(self._event.set, ())
+        except RuntimeError:  # no thread to be had
+            self._event.set()
 
     def set(self) -> None:
         """Ask every loop to end."""
