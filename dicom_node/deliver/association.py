@@ -20,6 +20,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
 from dicom_node.core.errors import ConfigError, DeliveryError
+from dicom_node.deliver.gate import Gate
 from dicom_node.deliver.peer import Peer as Peer
 from dicom_node.deliver.refusal import Attempt, explain_refusal
 from dicom_node.deliver.tls import NotingSocket, secure, shut_down
@@ -48,8 +49,9 @@ class NothingAccepted(DeliveryError):
 class Link:
     """An established association."""
 
-    def __init__(self, association: Association, peer: Peer) -> None:
+    def __init__(self, association: Association, gate: Gate, peer: Peer) -> None:
         self._association = association
+        self._gate = gate
         self._peer = peer
         self._unanswered = False
 
@@ -103,6 +105,7 @@ class Link:
         started = time.monotonic()
         try:
             with _Watchdog(self._association, limit):
+                self._gate.stop(self._association)
                 answer = send()
         except (ValueError, AttributeError) as error:
             raise DeliveryError(
@@ -140,7 +143,7 @@ def associate(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[L
     try:
         association = _open(caller, peer, contexts)
         try:
-            yield Link(association, peer)
+            yield Link(association, caller.gate, peer)
         finally:
             # What the peer answered stands, however the association ends.
             if association.is_established:
@@ -165,6 +168,7 @@ class _Caller(AE):
         self.dimse_timeout = peer.timeout_seconds
         self.network_timeout = None  # the watchdog bounds what this would
         self.connection: socket.socket | None = None
+        self.gate = Gate()
         self._association: Association | None = None
         self._peer = peer
 
@@ -182,6 +186,7 @@ class _Caller(AE):
     ) -> AssociationSocket:
         wrapped = super()._create_socket(assoc, address, tls_args)
         self._association, self.connection = assoc, wrapped.socket
+        self.gate.guard(assoc)
         if self.connection is not None:
             # Nagle's algorithm with delayed ACKs costs 40 ms an answer.
             self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
