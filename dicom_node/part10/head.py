@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand
@@ -48,12 +49,11 @@ def file_head(
     """
     group = (
         _VERSION
-        + _element(0x0002, b"UI", sop_class_uid)
+        + _repeated(0x0002, b"UI", sop_class_uid)
         + _element(0x0003, b"UI", sop_instance_uid)
-        + _element(0x0010, b"UI", transfer_syntax_uid)
-        + _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
-        + _element(0x0013, b"SH", IMPLEMENTATION_VERSION_NAME)
-        + _element(0x0016, b"AE", source_ae_title)
+        + _repeated(0x0010, b"UI", transfer_syntax_uid)
+        + _IMPLEMENTATION
+        + _repeated(0x0016, b"AE", source_ae_title)
     )
     return _PREAMBLE + _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(group)) + group
 
@@ -103,3 +103,9 @@ def _element(element: int, vr: bytes, value: str) -> bytes:
     if len(encoded) % 2:
         encoded += b"\0" if vr == b"UI" else b" "
     return struct.pack("<HH2sH", 2, element, vr, len(encoded)) + encoded
+
+
+_repeated: Final = lru_cache(maxsize=256)(_element)
+_IMPLEMENTATION: Final = _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID) + _element(
+    0x0013, b"SH", IMPLEMENTATION_VERSION_NAME
+)

@@ -123,7 +123,10 @@ class AcceptorAssociation(threading.Thread):
 
     def _serve(self) -> None:
         self._offer = offer = read_offer(self._visit.request)
-        prepare(self._visit.connection)
+        prepare(
+            self._visit.connection,
+            send_seconds=self._services.limits.idle_seconds,
+        )
         self._rejection = offer.fault or self._services.admission.enter(self._caller)
         if self._rejection is not None:
             self._send(reject(self._rejection))
@@ -152,7 +155,7 @@ class AcceptorAssociation(threading.Thread):
         )
         messages = self._messages = Messages(
             Channel(
-                send=sender(self._visit.connection),
+                send=self._sender(),
                 contexts=accepted.accepted,
                 max_pdu_bytes=offer.max_pdu_bytes,
                 sender=Sender(
@@ -164,7 +167,7 @@ class AcceptorAssociation(threading.Thread):
             services.store,
             services.limits,
         )
-        sender(self._visit.connection)(accepted.encoded)
+        self._sender()(accepted.encoded)
         reader = PduReader(
             self._visit.connection, messages, max_pdu_bytes=services.max_pdu_bytes
         )
@@ -191,9 +194,13 @@ class AcceptorAssociation(threading.Thread):
             identity=identity_of(offer.user_information) if offer else None,
         )
 
+    def _sender(self) -> Callable[[bytes], None]:
+        seconds = self._services.limits.idle_seconds
+        return sender(self._visit.connection, send_seconds=seconds)
+
     def _send(self, pdu: bytes) -> None:
         with contextlib.suppress(OSError, ValueError):
-            sender(self._visit.connection)(pdu)
+            self._sender()(pdu)
 
     def _await_close(self) -> None:
         """Let the peer read the last PDU: a socket closed too early resets."""

@@ -75,6 +75,7 @@ class Messages:
         self._request: StoreRequest | None = None
         self._incoming: Incoming | None = None
         self._answered = False
+        self._begun = False
         self._since = time.monotonic()
         self._taken = 0
         self.stored = 0
@@ -84,13 +85,14 @@ class Messages:
     @property
     def idle(self) -> bool:
         """Whether nothing of a message is here."""
-        return self._command is None and not self._encoded
+        return self._command is None and not self._begun
 
     def command(self, context_id: int, fragment: memoryview, *, last: bool) -> None:
         """Take a fragment of a command set."""
         if self._command is not None:
             raise Broken("a command before the data set of the last one")
-        if not self._encoded:
+        if not self._begun:
+            self._begun = True
             self._context_id = context_id
             self._since, self._taken = time.monotonic(), 0
         elif context_id != self._context_id:
@@ -142,6 +144,7 @@ class Messages:
 
     def _begin(self) -> None:
         """Look at a whole command set."""
+        self._begun = False
         context = self._channel.contexts.get(self._context_id)
         try:
             command = self._command = read_command(self._encoded)

@@ -124,7 +124,9 @@ def _checked(
 ) -> tuple[PresentationContext, ...]:
     found = tuple(contexts)
     for context in found:
-        if context.context_id is None or not context.transfer_syntax:
+        if not (
+            context.context_id and context.abstract_syntax and context.transfer_syntax
+        ):
             raise CannotUnderstand("a presentation context is incomplete")
     if len({context.context_id for context in found}) != len(found):
         raise CannotUnderstand("a presentation context id is there twice")

@@ -33,7 +33,6 @@ PDU_SLACK_BYTES: Final = 1024
 _MAX_CONTROL_BYTES: Final = 4096
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _TICK_SECONDS: Final = 1.0
-_SEND_SECONDS: Final = 30.0
 _TIMEVAL: Final = struct.Struct("@ll")
 
 RELEASED: Final = "released"
@@ -90,7 +89,6 @@ class PduReader:
         self._context_id = 0
         self._control = 0
         self._end = ""
-        prepare(connection)
 
     def run(self) -> str:
         """Read until the association ends, and say how it did.
@@ -210,8 +208,12 @@ class PduReader:
         return at + _PDU_HEADER.size + length
 
 
-def prepare(connection: socket.socket) -> None:
-    """Let waits end after a tick, and responses leave at once."""
+def prepare(connection: socket.socket, *, send_seconds: float) -> None:
+    """Let waits end after a tick, and responses leave at once.
+
+    Args:
+        send_seconds: after so long a peer that does not read is given up.
+    """
     with contextlib.suppress(OSError):  # a local socket has no Nagle
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _QUICKACK is not None:
@@ -221,23 +223,28 @@ def prepare(connection: socket.socket) -> None:
         return
     # The kernel's own timeouts: Python's would cost a poll for every receive.
     connection.settimeout(None)
-    seconds = _TIMEVAL.pack(int(_TICK_SECONDS), 0)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, seconds)
-    seconds = _TIMEVAL.pack(int(_SEND_SECONDS), 0)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, seconds)
+    for option, seconds in (
+        (socket.SO_RCVTIMEO, _TICK_SECONDS),
+        (socket.SO_SNDTIMEO, send_seconds),
+    ):
+        whole, part = divmod(seconds, 1)
+        timeval = _TIMEVAL.pack(int(whole), int(part * 1e6))
+        connection.setsockopt(socket.SOL_SOCKET, option, timeval)
 
 
-def sender(connection: socket.socket) -> Callable[[bytes], None]:
+def sender(
+    connection: socket.socket, *, send_seconds: float
+) -> Callable[[bytes], None]:
     """Make the function that sends; it gives up on a peer that does not read.
 
     Raises:
-        OSError: (the function) the peer is gone, or has not read for 30 seconds.
+        OSError: (the function) the peer is gone, or has not read for so long.
     """
     if not isinstance(connection, ssl.SSLSocket):
         return connection.sendall
 
     def send(pdu: bytes) -> None:
-        connection.settimeout(_SEND_SECONDS)
+        connection.settimeout(send_seconds)
         try:
             connection.sendall(pdu)
         finally:

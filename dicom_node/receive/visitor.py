@@ -85,6 +85,7 @@ class Visitor:
         self._tls = tls
         self._shaking = tls is not None
         self._received = bytearray()
+        self._drained = 0
 
     @property
     def request(self) -> bytes:
@@ -157,9 +158,9 @@ class Visitor:
         return Need.GOODBYE
 
     def _drain(self) -> Need:
-        while self.connection.recv(_DRAIN_BYTES):
-            pass
-        return Need.CLOSE
+        block = self.connection.recv(_DRAIN_BYTES)
+        self._drained += len(block)
+        return Need.READ if block and self._drained < _MAX_REQUEST_BYTES else Need.CLOSE
 
     def _shake_hands(self) -> Need | None:
         """Take the handshake further; None when it is over."""
@@ -172,7 +173,10 @@ class Visitor:
                 return self._turn_away(PLAIN_ON_TLS if plain else NOT_A_REQUEST)
             if self._tls is None:
                 return Need.CLOSE
-            self.connection = self._tls.wrap(self.connection)
+            try:
+                self.connection = self._tls.wrap(self.connection)
+            except (OSError, ValueError):
+                return Need.CLOSE  # reset meanwhile: Python has closed the socket
         self.connection.do_handshake()
         self._shaking = False
         return None

@@ -18,6 +18,7 @@ from dicom_node.store.files import (
     FILE_MODE,
     FILE_SUFFIX,
     FOLDER_MODE,
+    KEY,
     PART_SUFFIX,
     FileStore,
     out_of_resources,
@@ -27,6 +28,8 @@ from dicom_node.store.files import (
 PARTS: Final = "parts"
 _DIGEST_DIGITS: Final = 32
 _RANDOM_BYTES: Final = 16
+# So many keys in a row have the same folder: those of a group share its sync.
+_KEYS_OF_A_FOLDER: Final = 1024
 _SYNC_FILE_RANGE_WRITE: Final = 2
 _IOV_MAX: Final = 1024
 # Between two looks at the free space of the disk while one data set is written.
@@ -132,7 +135,7 @@ class InstanceFiles(FileStore):
 
     A key is the name digest of the file (`dicom_node.part10.digest`) and 16 random
     bytes: it is unique, says whether its file is intact, and holds nothing of the
-    sender's text.
+    sender's text. The first random byte is the folder.
     """
 
     def __init__(self, folder: Path, *, min_free_bytes: int = 0) -> None:
@@ -141,6 +144,8 @@ class InstanceFiles(FileStore):
         # No other process, before or after, makes parts of this name.
         self._parts = f"{folder / PARTS}{os.sep}{os.urandom(_RANDOM_BYTES).hex()}-"
         self._numbers = count()
+        self._keys = count()
+        self._folder = ""
         self._ready = False
         self._making = threading.Lock()
 
@@ -160,16 +165,29 @@ class InstanceFiles(FileStore):
         except OSError as error:
             raise out_of_resources(error) from None
 
-    @staticmethod
-    def new_key(name_digest: str) -> str:
+    def new_key(self, name_digest: str) -> str:
         """Return a new key for a file with this digest (32 hexadecimal digits)."""
         if len(name_digest) != _DIGEST_DIGITS:
             raise StoreError("a digest of a name has 32 hexadecimal digits")
-        return name_digest + os.urandom(_RANDOM_BYTES).hex()
+        number = next(self._keys)
+        if not number % _KEYS_OF_A_FOLDER:
+            self._folder = os.urandom(1).hex()
+        return name_digest + self._folder + os.urandom(_RANDOM_BYTES - 1).hex()
+
+    def path(self, key: str) -> Path:
+        """Return where the file with this key lies.
+
+        Raises:
+            StoreError: this is not a key of this store.
+        """
+        if not KEY.fullmatch(key):
+            raise StoreError("a file key is 64 hexadecimal digits")
+        return Path(self.file_name(key))
 
     def file_name(self, key: str) -> str:
         """Return `path` as text, which costs less."""
-        return f"{self._root}{key[:2]}{os.sep}{key}{FILE_SUFFIX}"
+        folder = key[_DIGEST_DIGITS : _DIGEST_DIGITS + 2]
+        return f"{self._root}{folder}{os.sep}{key}{FILE_SUFFIX}"
 
     def intact(self, key: str) -> bool:
         """Say whether the file under this key holds what was received."""
