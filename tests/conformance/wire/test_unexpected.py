@@ -2,10 +2,12 @@
 
 import pytest
 
+from tests.conformance.wire.answers import Pdu
 from tests.conformance.wire.datasets import new_uid, small_dataset
 from tests.conformance.wire.intended import surprises
 from tests.conformance.wire.pair import Dialogue, Pair
 from tests.conformance.wire.pdu import (
+    ABORT,
     COMMAND,
     CT,
     LAST,
@@ -32,6 +34,7 @@ UID = new_uid()
 DATASET = small_dataset(UID)
 STORE = Store(sop_instance_uid=UID)
 STORED = message(3, STORE.encode(), DATASET)
+ASKED = pdu(P_DATA, pdv(3, COMMAND | LAST, STORE.encode()))
 
 
 def one(sent: bytes, *, answers: int = 1) -> Dialogue:
@@ -131,21 +134,53 @@ ENDING_CASES = {
     "release in the same segment as a store": Dialogue(
         sent=[STORED + RELEASE_RQ], ending=b""
     ),
-    "release between command and data set": one(
-        pdu(P_DATA, pdv(3, COMMAND | LAST, STORE.encode())), answers=0
-    ),
+    "release between command and data set": one(ASKED, answers=0),
     "release in the middle of a data set": one(
-        pdu(P_DATA, pdv(3, COMMAND | LAST, STORE.encode()))
-        + pdu(P_DATA, pdv(3, 0, DATASET[:50])),
+        ASKED + pdu(P_DATA, pdv(3, 0, DATASET[:50])),
         answers=0,
     ),
     "release in the middle of a command": one(
         pdu(P_DATA, pdv(3, COMMAND, STORE.encode()[:30])), answers=0
     ),
 }
-CASES = COMMAND_CASES | PDU_CASES | ENDING_CASES
+ABORT_CASES = {
+    "abort at once": Dialogue(ending=ABORT),
+    "abort of the provider's": Dialogue(ending=pdu(7, b"\0\0\2\6")),
+    "abort with reserved bytes": Dialogue(ending=pdu(7, b"\xff\xff\0\0")),
+    "abort after a response": Dialogue(sent=[STORED], answers=1, ending=ABORT),
+    "abort between command and data set": Dialogue(sent=[ASKED], ending=ABORT),
+    "abort in the middle of a data set": Dialogue(
+        sent=[ASKED + pdu(P_DATA, pdv(3, 0, DATASET[:50]))], ending=ABORT
+    ),
+    "abort in the middle of a command": Dialogue(
+        sent=[pdu(P_DATA, pdv(3, COMMAND, STORE.encode()[:30]))], ending=ABORT
+    ),
+    "FIN in the middle of a PDU": Dialogue(sent=[ASKED[:40]], ending=None),
+}
+CASES = ABORT_CASES | COMMAND_CASES | PDU_CASES | ENDING_CASES
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_nobody_expects_ends_as_with_pynetdicom(pair: Pair, case: str) -> None:
     assert surprises(case, pair.differ(CASES[case])) == []
+
+
+# Source 2 is the service provider; 0 would be "reason not specified".
+REASONS = {
+    "a PDU of an unknown type": 1,
+    "a PDU of type 0": 1,
+    "a second request": 2,
+    "an A-ASSOCIATE-AC": 2,
+    "an A-ASSOCIATE-RJ": 2,
+    "an A-RELEASE-RP": 2,
+    "a P-DATA without values": 6,
+    "a value of no bytes": 6,
+    "a value longer than its PDU": 6,
+}
+
+
+@pytest.mark.parametrize("case", REASONS)
+def test_our_abort_says_what_was_wrong(pair: Pair, case: str) -> None:
+    """The reasons are those of PS3.8 9.3.8; pynetdicom never gives one."""
+    ours, _ = pair.hold(CASES[case])
+    assert ours.heard[-1] == Pdu(7, bytes((0, 0, 2, REASONS[case])))
