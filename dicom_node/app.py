@@ -1,6 +1,7 @@
 """The composition root: from settings to the parts that run; names implementations."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,7 +88,9 @@ def build_acceptor(
         files=files,
         record=record,
         recorded_keys=lambda keys: db.instances.recorded_keys(database, keys),
-        on_association=lambda record: db.associations.record(database, record),
+        on_association=partial(
+            db.associations.record, database, durable=options.durable
+        ),
         metrics=metrics,
         clock=SystemClock(),
         slots=slots,

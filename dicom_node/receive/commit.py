@@ -201,7 +201,7 @@ class GroupCommitter:
                 entry.outcome = error
                 self._doubt(entry)
             return
-        except Exception as error:  # noqa: BLE001 - see below
+        except Exception as error:
             if len(group) == 1:
                 raise
             # One that cannot be recorded must not take the others with it.
