@@ -49,12 +49,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultNode]:
 
 
 @pytest.fixture
-def log() -> SenderLog:
-    """What the senders of this test heard."""
-    return SenderLog()
-
-
-@pytest.fixture
 def before(node: FaultNode) -> Resources:
     """What the node holds while nobody is connected."""
     return node.settled()
