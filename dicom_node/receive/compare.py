@@ -8,6 +8,7 @@ from typing import Final
 from dicom_node.core.errors import CannotUnderstand, StoreError
 from dicom_node.part10.file import Part10File, checked_digest, open_stored
 from dicom_node.receive import header as tags
+from dicom_node.receive.elements import walk
 from dicom_node.receive.header import Header
 from dicom_node.receive.layout import PixelElement
 from dicom_node.receive.limits import ScanLimits
@@ -17,7 +18,7 @@ from dicom_node.receive.scan import (
     EXPLICIT_VR_LITTLE_ENDIAN,
     IMPLICIT_VR_LITTLE_ENDIAN,
     as_walked,
-    read_elements,
+    encoding_of,
 )
 from dicom_node.receive.view import DatasetView, Source
 
@@ -107,7 +108,9 @@ class FileCompare:
     ) -> tuple[_Shape, tuple[PixelElement, ...]]:
         """Return what must be equal for equal bytes to be equal pixels, and where."""
         syntax = file.head.transfer_syntax_uid
-        elements, encoding = read_elements(view, syntax, self._limits, _WANTED)
+        encoding = encoding_of(syntax)
+        with Source(view) as source:
+            elements = walk(source, encoding, wanted=_WANTED, limits=self._limits)
         if not elements.pixels:
             return (), ()
         header = Header(elements.values, little=encoding.little)

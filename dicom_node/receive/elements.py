@@ -14,28 +14,24 @@ from pydicom._dicom_dict import DicomDictionary
 from dicom_node.core.errors import CannotUnderstand
 from dicom_node.receive.layout import (
     DELIMITERS,
-    EXPLICIT_LITTLE,
-    IMPLICIT_LITTLE,
     ITEM,
     ITEM_BYTES,
-    ITEM_END,
     PIXEL_TAGS,
     SEQUENCE_END,
     SEQUENCE_VR,
     SHORT_VR,
     UNDEFINED,
-    VRS,
     Elements,
     Encoding,
     PixelElement,
 )
 from dicom_node.receive.limits import ScanLimits
+from dicom_node.receive.nesting import Malformed, Nesting
 from dicom_node.receive.private import (
     CREATOR_ELEMENTS,
     MAX_CREATOR_BYTES,
-    PrivateBlocks,
 )
-from dicom_node.receive.progress import NOT_WANTED, Frame, Progress, Wanted
+from dicom_node.receive.progress import Frame, Prefix, Wanted
 from dicom_node.receive.skim import skim_explicit, skim_implicit
 from dicom_node.receive.view import Source
 
@@ -43,26 +39,38 @@ _MAX_VALUE_BYTES: Final = 4096  # of a wanted value, the rest does not matter
 _ZEROS: Final = bytes(1 << 16)
 
 
-class _Malformed(CannotUnderstand):
-    """The bytes do not follow PS3.5 7.1; inside a guess this is no fault."""
-
-
 def walk(
-    source: Source, encoding: Encoding, *, wanted: Wanted, limits: ScanLimits
+    source: Source,
+    encoding: Encoding,
+    *,
+    wanted: Wanted,
+    limits: ScanLimits,
+    prefix: Prefix | None = None,
 ) -> Elements:
     """Check the structure of a data set and find the wanted top-level values.
+
+    Args:
+        prefix: where another walk has come to that took the same way.
 
     Raises:
         CannotUnderstand: a length leaves its parent, a delimiter is missing, or a
             limit is reached.
     """
-    return _Walk(source, limits).run(Frame(encoding, source.size, wanted))
+    return Walk(source, limits).run(encoding, wanted, prefix)
 
 
-class _Walk(Progress):
-    def run(self, whole: Frame) -> Elements:
-        """Walk to the end of the data set."""
+class Walk(Nesting):
+    """A walk over one data set."""
+
+    def run(
+        self, encoding: Encoding, wanted: Wanted, prefix: Prefix | None = None
+    ) -> Elements:
+        """Walk to the end of the data set, see `walk`."""
+        whole = Frame(encoding, self.size, wanted)
         self._stack = stack = [whole]
+        if prefix is not None:
+            self.values, whole.blocks = prefix.values, prefix.blocks
+            self.advance(prefix.position, prefix.count, prefix.empty)
         while stack:
             try:
                 while stack:
@@ -70,33 +78,23 @@ class _Walk(Progress):
                     if self.position == frame.end:
                         self._end_elements(frame)
                         continue
-                    if frame.encoding.explicit:
-                        skim_explicit(self, frame)
-                    else:
-                        skim_implicit(self, frame)
+                    self._skim(frame)
                     self._read_element(frame)
-            except _Malformed as error:
+            except Malformed as error:
                 self._leave_guess(error)
         return Elements(self.values, tuple(self.pixels))
 
-    def _leave_guess(self, error: _Malformed) -> None:
-        """Take the innermost guess for mere bytes and go on behind it."""
-        while self._stack:
-            frame = self._stack.pop()
-            if frame.guess:
-                self.position = frame.last
-                return
-        raise error
+    def _skim(self, frame: Frame) -> None:
+        if frame.encoding.explicit:
+            skim_explicit(self, frame)
+        else:
+            skim_implicit(self, frame)
 
-    def _count(self) -> None:
-        self.elements_left -= 1
-        if self.elements_left < self.pause:
-            self.look()
-
-    def _bytes(self, start: int, stop: int) -> bytes:
+    def _value(self, tag: int, start: int, stop: int) -> None:
+        """Keep a value, which leaves the way of the walk as it is."""
         if stop > self.known:
             self.reach_all()
-        return bytes(self.data[start:stop])
+        self.values[tag] = bytes(self.data[start:stop])
 
     def _read_element(self, frame: Frame) -> None:
         """Read one element, or close the data set that is open."""
@@ -104,8 +102,7 @@ class _Walk(Progress):
         if position + 8 > frame.end:
             return self._end_elements(frame)
         self._count()
-        if position + 12 > self.known:
-            self.reach_all()
+        self._look(position, position + 8)
         encoding = frame.encoding
         group, element, code, length = encoding.header(self.data, position)
         if group == DELIMITERS:
@@ -121,6 +118,7 @@ class _Walk(Progress):
                 else:
                     start += 4
         if vr not in SHORT_VR:
+            self._look(start - 4, start)
             length = encoding.length(self.data, start - 4)[0]
         tag = group << 16 | element
         if length == UNDEFINED:
@@ -134,7 +132,7 @@ class _Walk(Progress):
         """Go over a value of defined length, or into the sequence it is."""
         start, stop = span
         if stop > frame.end:
-            raise _Malformed("an element is longer than what it lies in")
+            raise Malformed("an element is longer than what it lies in")
         if start == stop:
             self.empty_left -= 1
             if self.empty_left < 0:
@@ -174,7 +172,7 @@ class _Walk(Progress):
         elif tag in frame.wanted.tags:
             if tag in self.values:
                 raise CannotUnderstand("an identifying element is there twice")
-            self.values[tag] = self._bytes(start, min(stop, start + _MAX_VALUE_BYTES))
+            self._value(tag, start, min(stop, start + _MAX_VALUE_BYTES))
 
     def _may_be_sequence(self, tag: int, vr: bytes, span: tuple[int, int]) -> bool:
         """Say whether a reader without a dictionary would see a sequence here."""
@@ -190,83 +188,14 @@ class _Walk(Progress):
         elif vr in SEQUENCE_VR:
             self._open(frame, vr, None, guess=False)
         else:
-            raise _Malformed("an element of this VR needs a length")
-
-    def _open(self, parent: Frame, vr: bytes, stop: int | None, *, guess: bool) -> None:
-        """Open the sequence whose first item begins here; None is without length."""
-        if len(self._stack) > self.limits.max_depth:
-            raise CannotUnderstand("sequences are nested too deep")
-        unknown = vr == b"UN"
-        frame = Frame(
-            IMPLICIT_LITTLE if unknown else parent.encoding,
-            parent.end if stop is None else stop,
-            NOT_WANTED,
-        )
-        frame.bounded, frame.guess, frame.unknown = stop is not None, guess, unknown
-        frame.depth = len(self._stack)
-        self._stack.append(frame)
-        self._next_item(frame)
-
-    def _next_item(self, frame: Frame) -> None:
-        """Open the next item of a sequence, or close the sequence."""
-        last = frame.last
-        while self.position + 8 <= last:
-            self._count()
-            if self.position + 8 > self.known:
-                self.reach_all()
-            group, element, length = frame.encoding.item(self.data, self.position)
-            self.position += 8
-            if group != DELIMITERS or element != ITEM:
-                closed = not frame.bounded or self.position == last
-                if group != DELIMITERS or element != SEQUENCE_END or not closed:
-                    raise _Malformed("a sequence holds something else than items")
-                self._stack.pop()
-                return
-            if length:
-                return self._open_item(frame, length)
-        if not frame.bounded or self.position != last:
-            raise _Malformed("a sequence has no end")
-        self._stack.pop()
-
-    def _open_item(self, frame: Frame, length: int) -> None:
-        frame.defined = length != UNDEFINED
-        frame.end = self.position + length if frame.defined else frame.last
-        if frame.end > frame.last:
-            raise _Malformed("an item is longer than its sequence")
-        frame.blocks = PrivateBlocks()
-        if frame.unknown:
-            start = self.position + 4
-            vr = self._bytes(start, min(start + 2, frame.end))
-            frame.encoding = EXPLICIT_LITTLE if vr in VRS else IMPLICIT_LITTLE
-
-    def _end_item(self, frame: Frame, element: int) -> None:
-        """Close an item at its Item Delimitation Item."""
-        self.position += 8
-        at_end = not frame.defined or self.position == frame.end
-        if element != ITEM_END or not at_end or len(self._stack) == 1:
-            raise _Malformed("a delimiter stands where no item ends")
-        self._next_item(frame)
-
-    def _end_elements(self, frame: Frame) -> None:
-        """Close a data set whose bytes are used up; some zeros may remain."""
-        position, end = self.position, frame.end
-        if position > end:
-            raise _Malformed("an element is longer than what it lies in")
-        if not frame.defined or (position < end and any(self._bytes(position, end))):
-            raise _Malformed("the data set is cut off")
-        self.position = end
-        if len(self._stack) == 1:
-            self._stack.pop()
-        else:
-            self._next_item(frame)
+            raise Malformed("an element of this VR needs a length")
 
     def _pass_fragments(self, frame: Frame, tag: int) -> None:
         """Go over encapsulated fragments to behind their delimiter (PS3.5 A.4)."""
         start, end, items = self.position, frame.end, 0
         while self.position + 8 <= end:
             self._count()
-            if self.position + 8 > self.known:
-                self.reach_all()
+            self._look(self.position, self.position + 8)
             group, element, length = frame.encoding.item(self.data, self.position)
             if group == DELIMITERS and element == SEQUENCE_END:
                 if len(self._stack) == 1 and tag in PIXEL_TAGS:
@@ -277,14 +206,14 @@ class _Walk(Progress):
                 self.position += 8
                 return
             if group != DELIMITERS or element != ITEM or length == UNDEFINED:
-                raise _Malformed("encapsulated pixel data holds something else")
+                raise Malformed("encapsulated pixel data holds something else")
             items += 1
             self.position += 8 + length
-        raise _Malformed("encapsulated pixel data has no end")
+        raise Malformed("encapsulated pixel data has no end")
 
 
 def _foreign_vr(vr: bytes) -> bytes:
     """Treat what is no VR as pydicom does: that element is in implicit VR."""
     if b"AA" <= vr <= b"ZZ":
-        raise _Malformed("an element has a VR that does not exist")
+        raise Malformed("an element has a VR that does not exist")
     return b""

@@ -33,6 +33,13 @@ class PrivateBlocks:
         self._creators: dict[int, bytes] = {}
         self._notable: dict[int, set[int]] = {}
 
+    def copy(self) -> "PrivateBlocks":
+        """Return blocks of their own with the same creators."""
+        other = PrivateBlocks()
+        for tag, name in self._creators.items():
+            other.declare(tag, name)
+        return other
+
     def declare(self, tag: int, value: bytes) -> None:
         """Take a private creator to be the one of its block from here on.
 

@@ -1,6 +1,7 @@
 """How far a walk over elements has come, and what it has found."""
 
 import time
+from dataclasses import dataclass
 from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand
@@ -88,6 +89,17 @@ class Frame:
         return self.blocks.has_sequence(tag) if tag >> 16 & 1 else tag in SEQUENCE_TAGS
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefix:
+    """How far a walk has come that need not be walked again."""
+
+    position: int
+    count: int
+    empty: int
+    values: dict[int, bytes]
+    blocks: PrivateBlocks
+
+
 class Progress:
     """How far a walk has come, and what it has found."""
 
@@ -95,6 +107,7 @@ class Progress:
         self._source = source
         self.data = source.data
         self.known = source.known
+        self.size = source.size
         self.limits = limits
         self.longest = min(limits.max_element_bytes, UNDEFINED - 1)
         self.position = 0

@@ -20,12 +20,12 @@ from dicom_node.receive.layout import (
     EXPLICIT_BIG,
     EXPLICIT_LITTLE,
     IMPLICIT_LITTLE,
-    Elements,
     Encoding,
     PixelElement,
 )
 from dicom_node.receive.limits import ScanLimits as ScanLimits
 from dicom_node.receive.progress import Wanted
+from dicom_node.receive.structures import Structures
 from dicom_node.receive.view import DatasetView as DatasetView
 from dicom_node.receive.view import Source
 
@@ -42,6 +42,7 @@ _ENCODINGS: Final = {
     EXPLICIT_VR_BIG_ENDIAN: EXPLICIT_BIG,
 }
 _WANTED: Final = Wanted(WANTED)
+_STRUCTURES: Final = Structures(_WANTED)
 _BITS_OF_FLOAT: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 
 
@@ -71,7 +72,12 @@ def scan(
             or its pixels are not what its header says.
     """
     view = as_walked(view, transfer_syntax_uid, limits)
-    elements, encoding = read_elements(view, transfer_syntax_uid, limits, _WANTED)
+    encoding = encoding_of(transfer_syntax_uid)
+    prefix = _STRUCTURES.find(view, encoding, limits)
+    with Source(view) as source:
+        elements = walk(source, encoding, wanted=_WANTED, limits=limits, prefix=prefix)
+    if prefix is None:
+        _STRUCTURES.learn(view, encoding, limits, elements)
     header = Header(elements.values, little=encoding.little)
     sop_class_uid = _uid(header, tags.SOP_CLASS_UID, "SOP Class UID")
     sop_instance_uid = _uid(header, tags.SOP_INSTANCE_UID, "SOP Instance UID")
@@ -100,17 +106,9 @@ def as_walked(
     return inflated(view, limits) if transfer_syntax_uid == DEFLATED else view
 
 
-def read_elements(
-    view: DatasetView, transfer_syntax_uid: str, limits: ScanLimits, wanted: Wanted
-) -> tuple[Elements, Encoding]:
-    """Walk over a data set, see `as_walked`, as its transfer syntax says.
-
-    Raises:
-        CannotUnderstand: it cannot be parsed within the limits.
-    """
-    encoding = _ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE)
-    with Source(view) as source:
-        return walk(source, encoding, wanted=wanted, limits=limits), encoding
+def encoding_of(transfer_syntax_uid: str) -> Encoding:
+    """Return how the elements of a transfer syntax are laid out (PS3.5 10.1)."""
+    return _ENCODINGS.get(transfer_syntax_uid, EXPLICIT_LITTLE)
 
 
 def is_uid(value: str) -> bool:

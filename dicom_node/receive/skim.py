@@ -48,22 +48,16 @@ def skim_explicit(progress: Progress, frame: Frame) -> None:
                     frame.blocks.declare(tag, value)
                 else:
                     values[tag] = value
-        elif vr == encoding.sequence_vr:
+            if not length:
+                empty += 1
+        elif vr == encoding.sequence_vr and element not in notable:
             stop = _skim_sequence(progress, frame, position + 8, end)
-            if not stop:
-                break
-            length = stop - position
-        elif vr in encoding.plain_vr and position + 16 <= end:
-            length, start = encoding.peek(data, position + 8)
-            if start in encoding.item_starts or length > progress.longest:
-                break
-            if element in notable:
-                break
-            stop = position + 12 + length
+        elif vr in encoding.plain_vr and element not in notable:
+            stop = _skim_long(progress, frame, position + 8, end)
         else:
             break
-        if not length:
-            empty += 1
+        if not stop:
+            break
         position = stop
         count += 1
     progress.advance(position, count, empty)
@@ -71,7 +65,7 @@ def skim_explicit(progress: Progress, frame: Frame) -> None:
 
 def skim_implicit(progress: Progress, frame: Frame) -> None:
     """Go over elements of implicit VR (PS3.5 7.1.3)."""
-    wanted, values, longest = frame.wanted, progress.values, progress.longest
+    wanted, longest = frame.wanted, progress.longest
     unpack, item_starts = IMPLICIT_LITTLE.peek, IMPLICIT_LITTLE.item_starts
     data, position = progress.data, progress.position
     end = min(frame.end, progress.known, position + BYTES_AT_ONCE)
@@ -87,29 +81,58 @@ def skim_implicit(progress: Progress, frame: Frame) -> None:
             else:
                 notable = wanted.notable_implicit.get(group, _NOTHING)
         stop = position + 8 + length
-        if element in notable:
-            tag = group << 16 | element
-            if tag in SEQUENCE_TAGS:
-                stop = _skim_sequence(progress, frame, position + 4, end)
-                if not stop:
-                    break
-                length = stop - position
-            elif stop > end or length > _SHORT_BYTES or tag in values:
+        if element not in notable:
+            if length > longest or start in item_starts:
                 break
-            elif tag in wanted.tags:
-                values[tag] = bytes(data[position + 8 : stop])
-            elif group & 1 and element in CREATOR_ELEMENTS:
-                frame.blocks.declare(tag, bytes(data[position + 8 : stop]))
-                current = -1  # what is notable in the group may have changed
-            else:
+        elif group << 16 | element in SEQUENCE_TAGS:
+            stop = _skim_sequence(progress, frame, position + 4, end)
+            if not stop:
                 break
-        elif length > longest or start in item_starts:
+            length = 1  # whether it is empty has been counted
+        elif not _note(progress, frame, group << 16 | element, (position + 8, stop)):
             break
+        elif group & 1:
+            current = -1  # what is notable in the group may have changed
         if not length:
             empty += 1
         position = stop
         count += 1
     progress.advance(position, count, empty)
+
+
+def _note(progress: Progress, frame: Frame, tag: int, span: tuple[int, int]) -> bool:
+    """Keep a wanted value or a private creator; False if it needs a closer look."""
+    start, stop = span
+    creator = tag >> 16 & 1 and tag & 0xFFFF in CREATOR_ELEMENTS
+    if not creator and (tag not in frame.wanted.tags or tag in progress.values):
+        return False
+    if stop > min(frame.end, progress.known) or stop - start > _SHORT_BYTES:
+        return False
+    value = bytes(progress.data[start:stop])
+    if creator:
+        frame.blocks.declare(tag, value)
+    else:
+        progress.values[tag] = value
+    return True
+
+
+def _skim_long(progress: Progress, frame: Frame, position: int, end: int) -> int:
+    """Go over an element of long VR that can be no sequence.
+
+    Args:
+        position: of its length, of four bytes.
+
+    Returns:
+        Where it ends, 0 if it needs a closer look.
+    """
+    if position + 8 > end:
+        return 0
+    length, start = frame.encoding.peek(progress.data, position)
+    if start in frame.encoding.item_starts or length > progress.longest:
+        return 0
+    if not length:
+        progress.advance(progress.position, 0, 1)
+    return position + 4 + int(length)
 
 
 def _skim_sequence(progress: Progress, frame: Frame, position: int, end: int) -> int:

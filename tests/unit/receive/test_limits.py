@@ -66,7 +66,7 @@ def in_bounds(
     assert time.thread_time() - started < seconds
     tracemalloc.start()  # which makes it slow: a part of it has to do
     try:
-        outcome_of(view, syntax, ScanLimits(max_elements=20_000))
+        outcome_of(view, syntax, ScanLimits(max_elements=5_000))
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -165,7 +165,7 @@ def test_private_creators_do_not_add_up(groups: int) -> None:
         for group in range(groups)
         for block in range(0x10, 0x100)
     ]
-    many = b"".join((blocks * (400_000 // len(blocks) + 1))[:400_000])
+    many = b"".join((blocks * (200_000 // len(blocks) + 1))[:200_000])
     sent = encode(minimal(), IMPLICIT) + many
     outcome = in_bounds(DatasetView.of_bytes(sent), IMPLICIT, seconds=3)
     assert isinstance(outcome, ScannedDataset) == (groups * 0xF0 <= 1000)

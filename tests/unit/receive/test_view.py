@@ -10,9 +10,13 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from dicom_node.core.errors import CannotUnderstand
+from dicom_node.receive.elements import Walk
+from dicom_node.receive.header import WANTED
+from dicom_node.receive.layout import Elements
 from dicom_node.receive.limits import ScanLimits
-from dicom_node.receive.scan import ScannedDataset, scan
-from dicom_node.receive.view import DatasetView
+from dicom_node.receive.progress import Frame, Wanted
+from dicom_node.receive.scan import ScannedDataset, encoding_of, scan
+from dicom_node.receive.view import DatasetView, Source
 from tests.peers import shared_data
 from tests.unit.receive.build import (
     BIG,
@@ -95,6 +99,7 @@ PIECES = (
     element(0x00080018, b"UI", b"1.2\0"),
     element(0x00430010, b"LO", b"GEMS_PARM_01"),
     b"\xff\xff\xff\xff",
+    b"\xe0\x7f\x10\0",
     bytes(9),
 )
 CHANGES = st.lists(
@@ -105,6 +110,14 @@ CHANGES = st.lists(
     ),
     max_size=6,
 )
+
+
+def damaged(whole: bytes, changes: list[tuple[int, bytes, bool]]) -> bytes:
+    sent = bytearray(whole)
+    for position, piece, inserted in changes:
+        start = position % min(len(sent) or 1, 4000)
+        sent[start : start + (0 if inserted else len(piece))] = piece
+    return bytes(sent)
 
 
 @settings(max_examples=300, derandomize=True, deadline=2000)
@@ -120,12 +133,48 @@ def test_a_damaged_file_has_one_verdict_whatever_part_is_in_memory(
     other: str,
     heads: list[int],
 ) -> None:
-    sent, syntax = bytearray(seed[0]), seed[1]
-    for position, piece, inserted in changes:
-        start = position % min(len(sent) or 1, 4000)
-        sent[start : start + (0 if inserted else len(piece))] = piece
+    sent = damaged(seed[0], changes)
     sizes = [head % (min(len(sent), 6000) + 1) for head in heads]
-    check_heads(bytes(sent), other or syntax, sizes)
+    check_heads(sent, other or seed[1], sizes)
+
+
+class Careful(Walk):
+    """A walk that looks at every element closely."""
+
+    def _skim(self, frame: Frame) -> None:
+        pass
+
+
+def check_skimming(sent: bytes, syntax: str) -> None:
+    """Skimming must change neither what is found nor whether it is refused."""
+    wanted, encoding = Wanted(WANTED), encoding_of(syntax)
+    found: list[Elements | str] = []
+    for kind in (Walk, Careful):
+        with Source(DatasetView.of_bytes(sent)) as source:
+            try:
+                found.append(kind(source, LIMITS).run(encoding, wanted))
+            except CannotUnderstand as error:
+                found.append(str(error))
+    assert found[0] == found[1]
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of values in these files
+def test_what_is_skimmed_would_have_passed_a_closer_look() -> None:
+    for sent, syntax in files():
+        if syntax != DEFLATED:
+            check_skimming(sent, syntax)
+
+
+@settings(max_examples=600, derandomize=True, deadline=2000)
+@given(
+    st.sampled_from([seed for seed in SEEDS if seed[1] != DEFLATED]),
+    CHANGES,
+    st.sampled_from(("", EXPLICIT, IMPLICIT, BIG)),
+)
+def test_what_is_skimmed_of_a_damaged_file_would_have_passed_a_closer_look(
+    seed: tuple[bytes, str], changes: list[tuple[int, bytes, bool]], other: str
+) -> None:
+    check_skimming(damaged(seed[0], changes), other or seed[1])
 
 
 def no_mapping() -> memoryview:
