@@ -61,6 +61,11 @@ NEGOTIATION: Final = {
     "an even context id": Intended(INVALID_REQUEST, ABORTED, SILENT),
     "context id 0": Intended(INVALID_REQUEST, ABORTED, SILENT),
     "user identity of an unknown kind": Intended(INVALID_REQUEST, ABORTED, SILENT),
+    "an empty abstract syntax": Intended(
+        "PS3.8 9.3.2.2.1: a context proposes an abstract syntax, here is none",
+        ("answer 0: aborted by user",),
+        ("answer 0: *", "answer 1: released"),
+    ),
     "the same context id twice": Intended(
         "PS3.8 7.1.1.13: a context id is unique within the association",
         ("answer 0: aborted by user",),

@@ -15,7 +15,6 @@ from pydicom import dcmread
 from pydicom.data import get_testdata_file
 from pydicom.filereader import read_file_meta_info
 from pynetdicom import AE
-from pynetdicom.association import Association
 
 from inference.pixels.codecs import UNDECODABLE
 from tests.conformance.wire.answers import statuses
@@ -29,6 +28,7 @@ from tests.conformance.wire.pdu import (
     message,
 )
 from tests.conformance.wire.reference import Stored
+from tests.conformance.wire.requestor import settle
 from tests.integration.receive.node import dataset_bytes, until
 from tests.orthanc import Orthanc, OrthancSettings, running_orthanc
 from tests.peers import Address, dcmsend, echoscu, run_tool, shared_data, storescu
@@ -193,17 +193,6 @@ def test_pynetdicom_sends_whatever_length_it_takes(pair: Pair, max_pdu: int) -> 
     ours, theirs = send_to_both(pair, send, count=2)
     assert ours == theirs
     assert ours.result == [0, 0]
-
-
-def settle(association: Association) -> None:
-    """Wait until the association's own thread sleeps.
-
-    pynetdicom 3.0.4 only asks whether it is about to: a response that comes faster
-    than it falls asleep is taken by it, and lost.
-    """
-    checkpoint = association._reactor_checkpoint
-    checkpoint.clear()
-    until(lambda: bool(checkpoint._cond._waiters))  # type: ignore[attr-defined]
 
 
 def collected() -> list[Path]:
