@@ -114,8 +114,9 @@ def _assert_log(node: Node, image: Dataset) -> None:
     """The log says how much was received and nothing of the patient."""
     text = node.running.output()
     lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
-    [stored] = [line for line in lines if line["event"] == "instance stored"]
-    assert stored["size_bytes"] > len(image.PixelData)
+    [ended] = [line for line in lines if line.get("instances") == 1]
+    assert ended["event"] == "association ended"
+    assert ended["size_bytes"] > len(image.PixelData)
     for secret in (image.PatientName, image.StudyInstanceUID, image.SOPInstanceUID):
         assert str(secret) not in text
     assert "Traceback" not in text
