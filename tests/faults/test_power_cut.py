@@ -17,7 +17,7 @@ from tests.faults.rows import ROUNDS, SEED, fault_row
 from tests.faults.senders import SenderLog, send_at_once, sending
 from tests.peers import wait_until
 
-CUTS = 3 * ROUNDS if ROUNDS == 1 else 2 * ROUNDS
+CUTS = 2 * ROUNDS
 DISK_MIB = 256
 IMAGE_BYTES = 60_000
 
