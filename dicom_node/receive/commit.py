@@ -65,7 +65,7 @@ class CommitOptions:
         max_wait_seconds: how long the leader waits for instances on their way.
         record: enters instances in one transaction; DatabaseError if it failed.
         recorded_keys: says which of these keys have a row.
-        committed: told the size of a group and the seconds it took.
+        committed: told how many of a group were recorded and the seconds it took.
     """
 
     durable: bool
@@ -163,7 +163,9 @@ class GroupCommitter:
         for entry in group:
             if isinstance(entry.outcome, ReceiveError):
                 self._drop(entry)
-        self._options.committed(len(group), time.monotonic() - begun)
+        recorded = sum(isinstance(entry.outcome, Recorded) for entry in group)
+        if recorded:
+            self._options.committed(recorded, time.monotonic() - begun)
         for entry in group:
             if entry.done is not None:
                 entry.done.set()
