@@ -15,7 +15,6 @@ from dicom_node.core.errors import CannotUnderstand
 from dicom_node.receive.layout import (
     DELIMITERS,
     ITEM,
-    ITEM_BYTES,
     PIXEL_TAGS,
     SEQUENCE_END,
     SEQUENCE_VR,
@@ -141,7 +140,7 @@ class Walk(Nesting):
         top = len(self._stack) == 1
         if stop - start > self.longest and not (sure or (top and tag in PIXEL_TAGS)):
             raise CannotUnderstand("an element is longer than max_element_bytes")
-        if sure or (vr in SEQUENCE_VR and self._may_be_sequence(tag, vr, span)):
+        if sure or (vr in SEQUENCE_VR and self._may_be_sequence(frame, tag, vr, span)):
             self.position = start
             return self._open(frame, vr, stop, guess=not sure)
         if tag >> 16 & 1 and tag & 0xFFFF in CREATOR_ELEMENTS:
@@ -174,12 +173,14 @@ class Walk(Nesting):
                 raise CannotUnderstand("an identifying element is there twice")
             self._value(tag, start, min(stop, start + _MAX_VALUE_BYTES))
 
-    def _may_be_sequence(self, tag: int, vr: bytes, span: tuple[int, int]) -> bool:
+    def _may_be_sequence(
+        self, frame: Frame, tag: int, vr: bytes, span: tuple[int, int]
+    ) -> bool:
         """Say whether a reader without a dictionary would see a sequence here."""
         start, stop = span
         if stop - start < 8 or (not vr and tag in DicomDictionary):
             return False
-        return self._bytes(start, start + 4) in ITEM_BYTES
+        return self._bytes(start, start + 4) in frame.encoding.item_bytes
 
     def _pass_undefined(self, frame: Frame, tag: int, vr: bytes) -> None:
         """Pass the fragments of pixel data, or go into a sequence without length."""

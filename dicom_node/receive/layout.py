@@ -11,8 +11,10 @@ DELIMITERS: Final = 0xFFFE  # the group of items and delimiters
 ITEM: Final = 0xE000
 ITEM_END: Final = 0xE00D
 SEQUENCE_END: Final = 0xE0DD
-ITEM_BYTES: Final = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
+_ITEM_LITTLE: Final = b"\xfe\xff\x00\xe0"
+_ITEM_BIG: Final = b"\xff\xfe\xe0\x00"
 
+PIXEL_GROUP: Final = 0x7FE0
 PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 SEQUENCE_TAGS: Final = frozenset(
     tag for tag, entry in DicomDictionary.items() if entry[0] == "SQ"
@@ -38,7 +40,7 @@ class Encoding:
             of its value; in implicit VR group, element, length and those bytes.
         item: unpacks group, element and a length of four bytes.
         plain_vr: the VRs with a length of four bytes, less SQ.
-        item_starts: what the value of a sequence may begin with.
+        item_bytes, item_starts: what the value of a sequence may begin with.
     """
 
     def __init__(self, *, explicit: bool, little: bool) -> None:
@@ -54,7 +56,11 @@ class Encoding:
         self.short_vr = frozenset(number.unpack(vr)[0] for vr in SHORT_VR)
         self.plain_vr = frozenset(number.unpack(vr)[0] for vr in LONG_VR - {b"SQ"})
         self.sequence_vr = int(number.unpack(b"SQ")[0])
-        self.item_starts = frozenset(long_number.unpack(tag)[0] for tag in ITEM_BYTES)
+        # A sequence under VR UN is in little endian wherever it stands.
+        self.item_bytes = (_ITEM_LITTLE,) if little else (_ITEM_LITTLE, _ITEM_BIG)
+        self.item_starts = frozenset(
+            long_number.unpack(tag)[0] for tag in self.item_bytes
+        )
 
 
 IMPLICIT_LITTLE: Final = Encoding(explicit=False, little=True)

@@ -6,7 +6,6 @@ from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand
 from dicom_node.receive.layout import (
-    PIXEL_TAGS,
     SEQUENCE_TAGS,
     UNDEFINED,
     Encoding,
@@ -34,8 +33,8 @@ class Wanted:
         self.tags = tags
         # Group 0002 would be read as File Meta Information of our file.
         self.lowest_group = lowest_group
-        self.notable = _by_group(tags | PIXEL_TAGS)
-        self.notable_implicit = _by_group(tags | PIXEL_TAGS | SEQUENCE_TAGS)
+        self.notable = _by_group(tags)
+        self.notable_implicit = _by_group(tags | SEQUENCE_TAGS)
 
 
 def _by_group(tags: frozenset[int]) -> dict[int, frozenset[int]]:

@@ -11,6 +11,7 @@ from dicom_node.receive.layout import (
     IMPLICIT_LITTLE,
     ITEM,
     ITEM_END,
+    PIXEL_GROUP,
     SEQUENCE_END,
     SEQUENCE_TAGS,
     UNDEFINED,
@@ -34,7 +35,7 @@ def skim_explicit(progress: Progress, frame: Frame) -> None:
     while position <= last:
         group, element, vr, length = unpack(data, position)
         if group != current:
-            if not wanted.lowest_group <= group < DELIMITERS:
+            if not wanted.lowest_group <= group < PIXEL_GROUP:
                 break
             current, notable = group, wanted.notable.get(group, _OTHER[group & 1])
         if vr in short_vr:
@@ -73,7 +74,7 @@ def skim_implicit(progress: Progress, frame: Frame) -> None:
     while position <= last:
         group, element, length, start = unpack(data, position)
         if group != current:
-            if not wanted.lowest_group <= group < DELIMITERS:
+            if not wanted.lowest_group <= group < PIXEL_GROUP:
                 break
             current = group
             if group & 1:
@@ -81,18 +82,18 @@ def skim_implicit(progress: Progress, frame: Frame) -> None:
             else:
                 notable = wanted.notable_implicit.get(group, _NOTHING)
         stop = position + 8 + length
-        if element not in notable:
-            if length > longest or start in item_starts:
-                break
-        elif group << 16 | element in SEQUENCE_TAGS:
+        if element in notable and group << 16 | element in SEQUENCE_TAGS:
             stop = _skim_sequence(progress, frame, position + 4, end)
             if not stop:
                 break
             length = 1  # whether it is empty has been counted
-        elif not _note(progress, frame, group << 16 | element, (position + 8, stop)):
+        elif start in item_starts or length > longest:
             break
-        elif group & 1:
-            current = -1  # what is notable in the group may have changed
+        elif element in notable:
+            if not _note(progress, frame, group << 16 | element, (position + 8, stop)):
+                break
+            if group & 1:
+                current = -1  # what is notable in the group may have changed
         if not length:
             empty += 1
         position = stop

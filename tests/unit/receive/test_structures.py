@@ -30,6 +30,7 @@ from tests.unit.receive.build import (
     scan_bytes,
     split_file,
 )
+from tests.unit.receive.grammar import SYNTAXES, grammar
 
 LIMITS = ScanLimits()
 KEPT = Wanted(WANTED)
@@ -90,6 +91,22 @@ def test_whatever_changes_in_a_known_data_set_is_seen(name: str) -> None:
         if chance.random() < 0.2:
             del changed[-chance.randint(1, 9) :]
         view = mapped_view(bytes(changed), chance.choice((3000, 1 << 16)))
+        assert verdict(view, syntax, limits) == verdict(view, syntax, replace(LIMITS))
+
+
+@pytest.mark.filterwarnings("ignore")  # pydicom warns of random text
+def test_random_elements_have_the_same_verdict_again_and_when_they_change() -> None:
+    chance, limits = random.Random(13), replace(LIMITS)
+    for _ in range(600):
+        syntax = chance.choice(SYNTAXES)
+        sent = encode(minimal(), syntax) + grammar(chance, syntax).dataset()
+        view = DatasetView.of_bytes(sent)
+        verdicts = [verdict(view, syntax, limits) for _ in range(3)]
+        assert verdicts == [verdicts[0]] * 3
+        changed = bytearray(sent)
+        for _ in range(chance.randint(1, 3)):
+            changed[chance.randrange(len(changed))] = chance.choice(b"\0\1\2\xfe\xffS")
+        view = DatasetView.of_bytes(bytes(changed))
         assert verdict(view, syntax, limits) == verdict(view, syntax, replace(LIMITS))
 
 

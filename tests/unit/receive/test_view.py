@@ -31,6 +31,7 @@ from tests.unit.receive.build import (
     scan_bytes,
     split_file,
 )
+from tests.unit.receive.grammar import SYNTAXES, grammar
 
 BUNDLED = Path(pydicom.__path__[0]) / "data"
 LIMITS = ScanLimits(max_elements=20_000, max_inflated_bytes=1 << 22)
@@ -145,7 +146,7 @@ class Careful(Walk):
         pass
 
 
-def check_skimming(sent: bytes, syntax: str) -> None:
+def check_skimming(sent: bytes, syntax: str) -> bool:
     """Skimming must change neither what is found nor whether it is refused."""
     wanted, encoding = Wanted(WANTED), encoding_of(syntax)
     found: list[Elements | str] = []
@@ -156,6 +157,7 @@ def check_skimming(sent: bytes, syntax: str) -> None:
             except CannotUnderstand as error:
                 found.append(str(error))
     assert found[0] == found[1]
+    return isinstance(found[0], Elements)
 
 
 @pytest.mark.filterwarnings("ignore")  # pydicom warns of values in these files
@@ -175,6 +177,16 @@ def test_what_is_skimmed_of_a_damaged_file_would_have_passed_a_closer_look(
     seed: tuple[bytes, str], changes: list[tuple[int, bytes, bool]], other: str
 ) -> None:
     check_skimming(damaged(seed[0], changes), other or seed[1])
+
+
+def test_random_elements_have_one_verdict_however_they_are_read() -> None:
+    chance, accepted = random.Random(11), 0
+    for _ in range(1500):
+        syntax = chance.choice(SYNTAXES)
+        sent = grammar(chance, syntax).dataset()
+        accepted += check_skimming(sent, syntax)
+        check_heads(sent, syntax, [chance.randint(0, len(sent)) for _ in range(2)])
+    assert 300 < accepted < 1200
 
 
 def no_mapping() -> memoryview:
