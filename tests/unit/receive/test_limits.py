@@ -223,7 +223,7 @@ def test_pixels_and_sequences_may_be_longer_than_an_element() -> None:
 
 def test_no_limit_lets_an_undefined_length_pass_as_a_length() -> None:
     limits = ScanLimits(max_element_bytes=1 << 40)
-    sent = START + long_element(0x00420011, b"UT", b"", length=UNDEFINED)
+    sent = START + long_element(0x00420011, b"UT", bytes(8), length=UNDEFINED)
     with pytest.raises(CannotUnderstand, match="needs a length"):
         scan_bytes(sent, limits=limits)
 

@@ -146,14 +146,14 @@ class Careful(Walk):
         pass
 
 
-def check_skimming(sent: bytes, syntax: str) -> bool:
+def check_skimming(sent: bytes, syntax: str, limits: ScanLimits = LIMITS) -> bool:
     """Skimming must change neither what is found nor whether it is refused."""
     wanted, encoding = Wanted(WANTED), encoding_of(syntax)
     found: list[Elements | str] = []
     for kind in (Walk, Careful):
         with Source(DatasetView.of_bytes(sent)) as source:
             try:
-                found.append(kind(source, LIMITS).run(encoding, wanted))
+                found.append(kind(source, limits).run(encoding, wanted))
             except CannotUnderstand as error:
                 found.append(str(error))
     assert found[0] == found[1]
@@ -181,10 +181,12 @@ def test_what_is_skimmed_of_a_damaged_file_would_have_passed_a_closer_look(
 
 def test_random_elements_have_one_verdict_however_they_are_read() -> None:
     chance, accepted = random.Random(11), 0
+    tight = ScanLimits(max_depth=2, max_elements=60, max_empty_elements=8)
     for _ in range(1500):
         syntax = chance.choice(SYNTAXES)
         sent = grammar(chance, syntax).dataset()
         accepted += check_skimming(sent, syntax)
+        check_skimming(sent, syntax, tight)
         check_heads(sent, syntax, [chance.randint(0, len(sent)) for _ in range(2)])
     assert 300 < accepted < 1200
 
