@@ -70,6 +70,7 @@ def scan(
     Raises:
         CannotUnderstand: it cannot be parsed within the limits, lacks an identifier,
             or its pixels are not what its header says.
+        OutOfResources: there is no room to inflate it.
     """
     view = as_walked(view, transfer_syntax_uid, limits)
     encoding = encoding_of(transfer_syntax_uid)
