@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 
 from db import deadline
 from db.columns import UID_LENGTH, AnyRow
@@ -214,6 +215,19 @@ def known_keys(database: Database) -> Iterator[str]:
     query = select(versions.c.file_key).execution_options(yield_per=1000)
     with database.read() as connection:
         yield from connection.execute(query).scalars()
+
+
+def latest_keys(database: Database, *, seconds: float) -> list[tuple[str, int]]:
+    """Return key and data set size of what was received in the last seconds of all."""
+    newest = select(func.max(versions.c.received_at))
+    with database.read() as connection:
+        last = connection.execute(newest).scalar_one()
+        if last is None:
+            return []
+        query = select(versions.c.file_key, versions.c.size_bytes).where(
+            versions.c.received_at >= last - timedelta(seconds=seconds)
+        )
+        return [(row.file_key, row.size_bytes) for row in connection.execute(query)]
 
 
 def recorded_keys(database: Database, keys: Sequence[str]) -> frozenset[str]:

@@ -24,7 +24,7 @@ from dicom_node.receive.compare import FileCompare
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
 from dicom_node.receive.stored import read_stored
-from dicom_node.store.files import FileStore
+from dicom_node.store.files import FileStore, sync_file
 from dicom_node.store.instances import InstanceFiles
 from dicom_node.store.reconcile import ReconcileReport, reconcile
 from dicom_node.study.routes import RuleRouter
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     pass
 
 OUTBOX_THREADS_MAX = 4
+# Linux writes back after 30 s, a journal commits every 5 s: older files are whole.
+_UNSYNCED_SECONDS = 120.0
 
 
 def open_database(settings: Settings, *, busy_seconds: float = 30.0) -> Database:
@@ -105,6 +107,7 @@ def reconcile_instances(settings: Settings, database: Database) -> ReconcileRepo
     compare = FileCompare(store.path, limits)
 
     def adopt(key: str, path: Path) -> bool:
+        sync_file(path)  # a repeat of it is acknowledged without a file of its own
         received = read_stored(
             key, path, called_ae_title=settings.node.ae_title, limits=limits
         )
@@ -113,7 +116,12 @@ def reconcile_instances(settings: Settings, database: Database) -> ReconcileRepo
             raise outcome
         return outcome.file_key in ("", key)
 
-    return reconcile(store, db.instances.known_keys(database), adopt)
+    return reconcile(
+        store,
+        db.instances.known_keys(database),
+        adopt,
+        latest=db.instances.latest_keys(database, seconds=_UNSYNCED_SECONDS),
+    )
 
 
 def build_destinations(settings: Settings) -> dict[str, Destination]:

@@ -4,6 +4,7 @@ The listening sockets are opened once and inherited, so all processes accept on 
 whoever is free takes the next connection.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -30,6 +31,7 @@ log = logging.getLogger("dicom_node.receive")
 _CORES_PER_PROCESS: Final = 4
 _BEAT_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 1.0
+_LONGEST_PAUSE_SECONDS: Final = 60.0
 _GRACE_SECONDS: Final = 5.0
 
 
@@ -88,7 +90,7 @@ class Receiver:
             # After the port listens: a restart must not wait for a walk over all files.
             Thread(
                 target=_reconcile,
-                args=(self.settings, database, metrics),
+                args=(self.settings, database, metrics, stop),
                 name="reconcile",
                 daemon=True,
             ).start()
@@ -100,7 +102,9 @@ class Receiver:
             "receiver stopped", extra={"reason": "drained" if drained else "timeout"}
         )
         metrics.close()
-        database.close()
+        if drained:  # else a thread may be in the middle of something
+            with contextlib.suppress(NodeError):
+                database.close()
         return 0
 
     def _reload_on_hangup(self) -> None:
@@ -111,11 +115,20 @@ class Receiver:
             signal.signal(signal.SIGHUP, lambda _number, _frame: tls.reload())
 
 
-def _reconcile(settings: Settings, database: Database, metrics: ReceiveMetrics) -> None:
-    try:
-        metrics.reconciled(app.reconcile_instances(settings, database))
-    except (NodeError, OSError) as error:
-        log.error("reconcile ended early", extra={"error": type(error).__name__})
+def _reconcile(
+    settings: Settings, database: Database, metrics: ReceiveMetrics, stop: Stop
+) -> None:
+    """Reconcile, again and again until it came to its end."""
+    pause = _PAUSE_SECONDS
+    while not stop.asked:
+        try:
+            metrics.reconciled(app.reconcile_instances(settings, database))
+        except Exception as error:  # noqa: BLE001 - a thread's edge
+            log.error("reconcile ended early", extra={"error": type(error).__name__})
+        else:
+            return
+        stop.wait(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
 
 @dataclass
@@ -150,7 +163,7 @@ class _Processes:
         self._metrics.close()
         return 0
 
-    def _fork(self, number: int) -> None:
+    def _fork(self, number: int, *, again: bool = False) -> None:
         parent = os.getpid()
         pid = os.fork()
         if pid:
@@ -160,7 +173,7 @@ class _Processes:
         try:
             die_with_parent(parent)
             self.stop.install()
-            code = self.receiver.receive(self.stop, reconciles=number == 0)
+            code = self.receiver.receive(self.stop, reconciles=again or number == 0)
         except Exception as error:  # noqa: BLE001 - a process's edge
             log.error("receiver failed", extra={"error": type(error).__name__})
         finally:
@@ -183,7 +196,7 @@ class _Processes:
         log.error("receiver died, restarting", extra={"seconds": _PAUSE_SECONDS})
         if not self.stop.wait(_PAUSE_SECONDS):
             self._metrics.restarted(RECEIVE)
-            self._fork(number)
+            self._fork(number, again=True)
 
     def _pass_on(self, number: int, _frame: object) -> None:
         for pid in self.pids:

@@ -20,6 +20,7 @@ from dicom_node.receive.association import AcceptorAssociation, Ended, Services
 from dicom_node.receive.commit import CommitOptions, GroupCommitter, Record
 from dicom_node.receive.handlers import Counts, StoreHandler
 from dicom_node.receive.incoming import Files
+from dicom_node.receive.journal import Journal
 from dicom_node.receive.lobby import Listener, Lobby, LobbyLimits, Visit
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
@@ -76,6 +77,7 @@ class Acceptor:
         silence_pynetdicom()
         self._options = options
         self._parts = parts
+        self._journal = Journal(parts.on_association)
         self._admission = Admission(
             (options.ae_title, *options.called), options.peers, slots=parts.slots
         )
@@ -102,7 +104,7 @@ class Acceptor:
             ),
             limits=options.messages,
             max_pdu_bytes=options.max_pdu_bytes,
-            on_association=parts.on_association,
+            on_association=self._journal.put,
             opened=parts.metrics.association_opened,
             ended=parts.metrics.association_ended,
             clock=parts.clock,
@@ -159,8 +161,10 @@ class Acceptor:
         left = self._open()
         for association in left:
             association.hang_up()
+        until = time.monotonic() + _IDLE_SECONDS
         for association in left:
-            association.join(_IDLE_SECONDS)
+            association.join(max(0.0, until - time.monotonic()))
+        self._journal.close(_IDLE_SECONDS)
         log.info("drained", extra={"aborted": len(left)})
         return not left
 
@@ -177,7 +181,7 @@ class Acceptor:
         if told.reason == SILENT:
             return  # a port scan or a health check: nobody called
         times = f", {told.count} times" if told.count > 1 else ""
-        self._parts.on_association(
+        self._journal.put(
             AssociationRecord(
                 at=self._parts.clock.now(),
                 calling_ae_title="",

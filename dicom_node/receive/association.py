@@ -87,6 +87,7 @@ class AcceptorAssociation(threading.Thread):
         self._rejection: Rejection | None = None
         self._messages: Messages | None = None
         self._leaving = False
+        self._opened = False
         self._reason = ""
 
     @property
@@ -132,8 +133,9 @@ class AcceptorAssociation(threading.Thread):
             self._send(reject(self._rejection))
             self._await_close()
             return
-        self._services.opened()
         try:
+            self._services.opened()
+            self._opened = True
             self._receive(offer)
         finally:
             self._services.admission.leave(self._caller)
@@ -229,7 +231,7 @@ class AcceptorAssociation(threading.Thread):
             self._visit.connection.close()
         record = self._record()
         ended: Ended = "released" if self._reason == RELEASED else "aborted"
-        self._services.ended(ended if record.accepted else "rejected")
+        self._services.ended(ended if self._opened else "rejected")
         tell(record, self._services.on_association)
 
     def _record(self) -> AssociationRecord:

@@ -42,8 +42,11 @@ class Part(Protocol):
     def publish(self, key: str) -> None:
         """Give the file its name."""
 
+    def release(self) -> None:
+        """Let go of a published file: it has its row, or never gets one."""
+
     def discard(self) -> None:
-        """Remove what is there; nothing happens after `publish`."""
+        """Remove what is there, unless it was published."""
 
 
 class PublishedFiles(Protocol):
@@ -154,21 +157,31 @@ class GroupCommitter:
     def _commit(self, group: list[_Entry]) -> None:
         begun = time.monotonic()
         try:
+            self._settle(group)
+            recorded = sum(isinstance(entry.outcome, Recorded) for entry in group)
+            if recorded:
+                self._options.committed(recorded, time.monotonic() - begun)
+        except Exception as error:  # noqa: BLE001 - everybody has to hear something
+            log.error("commit failed", extra={"reason": type(error).__name__})
+        finally:
+            for entry in group:
+                if entry.outcome is None:
+                    self._fail(entry, RuntimeError())
+                entry.part.release()
+                if entry.done is not None:
+                    entry.done.set()
+
+    def _settle(self, group: list[_Entry]) -> None:
+        try:
             self._publish(group)
             self._record([entry for entry in group if entry.outcome is None])
-        except Exception as error:  # noqa: BLE001 - everybody has to hear something
+        except Exception as error:  # noqa: BLE001 - the files are to be dealt with
             for entry in group:
                 if entry.outcome is None:
                     self._fail(entry, error)
         for entry in group:
             if isinstance(entry.outcome, ReceiveError):
                 self._drop(entry)
-        recorded = sum(isinstance(entry.outcome, Recorded) for entry in group)
-        if recorded:
-            self._options.committed(recorded, time.monotonic() - begun)
-        for entry in group:
-            if entry.done is not None:
-                entry.done.set()
 
     def _publish(self, group: list[_Entry]) -> None:
         """Sync the files, give them their names, sync the folders."""

@@ -5,7 +5,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
-from dicom_node.core.errors import CannotUnderstand, StoreError
+from dicom_node.core.errors import CannotUnderstand, DatabaseError, StoreError
 from dicom_node.part10.file import Part10File, checked_digest, open_stored
 from dicom_node.receive import header as tags
 from dicom_node.receive.elements import walk
@@ -61,8 +61,9 @@ class FileCompare:
 
         Raises:
             StoreError: the kept file is gone, or is not any more what was received.
+            DatabaseError: the other one is; nothing can be said.
         """
-        left, right = self._open(kept), self._open(other)
+        left, right = self._open(kept), self._open_new(other)
         self._check(kept, left)
         return left.size_bytes == right.size_bytes and all(
             ours == theirs
@@ -76,8 +77,9 @@ class FileCompare:
 
         Raises:
             StoreError: the kept file is gone, or is not any more what was received.
+            DatabaseError: the other one is; nothing can be said.
         """
-        left, right = self._open(kept), self._open(other)
+        left, right = self._open(kept), self._open_new(other)
         self._check(kept, left)
         try:
             ours, theirs = self._view(left), self._view(right)
@@ -92,6 +94,13 @@ class FileCompare:
             return open_stored(self._path_of(key))
         except CannotUnderstand as error:
             raise StoreError(f"a stored file is damaged: {error}") from None
+
+    def _open_new(self, key: str) -> Part10File:
+        """Open what has just come: that it is gone says nothing of the kept file."""
+        try:
+            return self._open(key)
+        except StoreError as error:
+            raise DatabaseError(f"the new file cannot be compared: {error}") from None
 
     def _check(self, key: str, file: Part10File) -> None:
         try:

@@ -35,7 +35,7 @@ class MessageLimits:
 
     Args:
         max_bytes: of a data set.
-        idle_seconds: between two messages.
+        idle_seconds: without a byte of the peer.
         message_seconds: what a message may take, whatever its size.
         min_bytes_per_second: what it may take on top of that, by its size so far.
     """
@@ -76,7 +76,7 @@ class Messages:
         self._incoming: Incoming | None = None
         self._answered = False
         self._begun = False
-        self._since = time.monotonic()
+        self._since = self._heard = time.monotonic()
         self._taken = 0
         self.stored = 0
         self.refused = 0
@@ -125,12 +125,14 @@ class Messages:
             if incoming.refusal is not None:
                 self._refuse_early(incoming)
 
-    def check_time(self, now: float) -> None:
+    def check_time(self, now: float, *, heard: bool) -> None:
         """Raise Broken if the peer says nothing, or a message takes too long."""
         limits, spent = self._limits, now - self._since
+        if heard:
+            self._heard = now
+        elif now - max(self._heard, self._since) > limits.idle_seconds:
+            raise Broken("nothing came for network_timeout_seconds", ABORT_BY_NODE)
         if self.idle:
-            if spent > limits.idle_seconds:
-                raise Broken("nothing came for network_timeout_seconds", ABORT_BY_NODE)
             return
         allowed = limits.message_seconds + self._taken / limits.min_bytes_per_second
         if spent > allowed:

@@ -61,8 +61,8 @@ class Sink(Protocol):
     def flush(self) -> None:
         """Let go of every fragment: the buffer is about to be filled again."""
 
-    def check_time(self, now: float) -> None:
-        """Raise Broken if the peer has taken too long."""
+    def check_time(self, now: float, *, heard: bool) -> None:
+        """Raise Broken if the peer has taken too long, or said nothing for too long."""
 
 
 class PduReader:
@@ -101,7 +101,7 @@ class PduReader:
         while True:
             count = receive(kept)
             if count is None:
-                self._sink.check_time(time.monotonic())
+                self._sink.check_time(time.monotonic(), heard=False)
                 continue
             if not count:
                 return CLOSED
@@ -132,7 +132,7 @@ class PduReader:
                 # Stock senders write a PDU in two halves with Nagle on and wait 40 ms
                 # for the first half's delayed acknowledgement.
                 acknowledge(socket.IPPROTO_TCP, _QUICKACK, 1)
-            check(ticks())
+            check(ticks(), heard=True)
             return count
 
         return fill

@@ -159,6 +159,16 @@ def sync_folder(folder: Path | str) -> None:
         os.close(descriptor)
 
 
+def sync_file(path: Path) -> None:
+    """Put a file and its name on stable storage, whoever wrote it."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    sync_folder(path.parent)
+
+
 def _is_whole(path: Path, size: int) -> bool:
     try:
         return path.stat().st_size == size

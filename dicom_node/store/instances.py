@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import mmap
 import os
@@ -51,7 +52,14 @@ class PartFile:
         self._descriptor = os.open(
             path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE
         )
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        self._published = False
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if not os.fstat(self._descriptor).st_nlink:
+                raise OSError(errno.EAGAIN, "reconcile took it for a dead one")
+        except OSError:
+            self.discard()
+            raise
 
     def write(self, buffers: Sequence[bytes | memoryview]) -> None:
         """Append the buffers.
@@ -115,11 +123,21 @@ class PartFile:
             os.rename(self._path, self._files.file_name(key))
         except OSError as error:
             raise out_of_resources(error) from None
-        self._close()
+        self._published = True
+
+    def release(self) -> None:
+        """Let go of a published file: it has its row, or never gets one.
+
+        Until then its lock keeps `reconcile` away.
+        """
+        if self._published and self._descriptor >= 0:
+            self._close()
 
     def discard(self) -> None:
-        """Remove what is there; nothing happens after `publish`."""
-        if self._descriptor >= 0:
+        """Remove what is there, unless it was published."""
+        if self._published:
+            self.release()
+        elif self._descriptor >= 0:
             with contextlib.suppress(OSError):
                 os.unlink(self._path)
             self._close()
@@ -145,7 +163,7 @@ class InstanceFiles(FileStore):
         self._parts = f"{folder / PARTS}{os.sep}{os.urandom(_RANDOM_BYTES).hex()}-"
         self._numbers = count()
         self._keys = count()
-        self._folder = ""
+        self._folder = os.urandom(1).hex()
         self._ready = False
         self._making = threading.Lock()
 

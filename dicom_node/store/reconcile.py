@@ -1,10 +1,10 @@
 """Bring the folder and the database together after a crash."""
 
-import contextlib
 import fcntl
 import logging
 import os
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,50 +38,92 @@ class ReconcileReport:
 
 
 def reconcile(
-    store: FileStore, known_keys: Iterable[str], adopt: Adopt
+    store: FileStore,
+    known_keys: Iterable[str],
+    adopt: Adopt,
+    *,
+    latest: Iterable[tuple[str, int]] = (),
 ) -> ReconcileReport:
     """Remove part files, adopt files without rows, report rows without files.
 
     Costs one walk over the folder's names; no file that has a row is opened. It may
-    run while a receiver writes: a part file in use is locked, and adopting a file
-    whose row is on its way makes a repeat.
+    run while a receiver writes: what a receiver has in hand is locked.
 
     Args:
         adopt: records the file with this key; False if its bytes are kept under
             another one, so that it can go. CannotUnderstand and DoesNotMatch put
             the file into the quarantine folder; anything else ends the run and
             leaves the file for the next one.
+        latest: keys with the least size of their files, in bytes, of what came last:
+            a power cut may have emptied a file that nobody synced.
     """
-    known = set(known_keys)
-    found: set[str] = set()
-    parts = adopted = quarantined = repeats = 0
+    missing = {bytes.fromhex(key) for key in known_keys}
+    quarantined = _quarantine_short(store, latest)
+    parts = adopted = repeats = 0
     for path in _files(store.folder):
         if path.suffix == PART_SUFFIX:
             parts += _remove_dead(path)
             continue
         key = path.stem
-        if path.suffix == FILE_SUFFIX and KEY.fullmatch(key):
-            found.add(key)
-        if key in known or key not in found:
+        if path.suffix != FILE_SUFFIX or not KEY.fullmatch(key):
             continue
-        try:
-            if adopt(key, path):
-                adopted += 1
-            else:
-                path.unlink(missing_ok=True)
-                repeats += 1
-        except (CannotUnderstand, DoesNotMatch) as error:
-            _quarantine(store.folder, path, error)
-            quarantined += 1
+        if (raw := bytes.fromhex(key)) in missing:
+            missing.remove(raw)
+            continue
+        with _unused(path) as unused:
+            if not unused:
+                continue  # its receiver has it in hand, or it is gone
+            try:
+                if adopt(key, path):
+                    adopted += 1
+                else:
+                    path.unlink(missing_ok=True)
+                    repeats += 1
+            except (CannotUnderstand, DoesNotMatch) as error:
+                _quarantine(store.folder, path, error)
+                quarantined += 1
     report = ReconcileReport(
         parts_removed=parts,
         adopted=adopted,
         quarantined=quarantined,
         repeats=repeats,
-        missing=tuple(sorted(known - found)),
+        missing=tuple(sorted(raw.hex() for raw in missing)),
     )
     _tell(report)
     return report
+
+
+def _quarantine_short(store: FileStore, latest: Iterable[tuple[str, int]]) -> int:
+    found = 0
+    for key, size_bytes in latest:
+        path = store.path(key)
+        try:
+            short = path.stat().st_size < size_bytes
+        except FileNotFoundError:
+            continue
+        if short:
+            _quarantine(store.folder, path, CannotUnderstand("shorter than its row"))
+            found += 1
+    return found
+
+
+@contextmanager
+def _unused(path: Path) -> Iterator[bool]:
+    """Lock a file; give False if a living receiver has it, or it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield os.fstat(descriptor).st_nlink > 0
+    finally:
+        os.close(descriptor)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -108,18 +150,10 @@ def _folders(folder: Path) -> list[Path]:
 
 def _remove_dead(path: Path) -> bool:
     """Remove a part file unless its writer lives, which then holds its lock."""
-    with contextlib.suppress(FileNotFoundError):
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        else:
+    with _unused(path) as unused:
+        if unused:
             path.unlink(missing_ok=True)
-            return True
-        finally:
-            os.close(descriptor)
-    return False
+        return unused
 
 
 def _quarantine(folder: Path, path: Path, error: ReceiveError) -> None:

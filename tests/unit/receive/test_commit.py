@@ -47,6 +47,7 @@ class Part:
     disk: Disk
     name: str
     discarded: bool = False
+    released: bool = False
 
     def start_sync(self) -> None:
         self.disk.note(f"start {self.name}")
@@ -57,6 +58,9 @@ class Part:
     def publish(self, key: str) -> None:
         self.disk.note(f"publish {self.name}")
         self.disk.names.add(key)
+
+    def release(self) -> None:
+        self.released = True
 
     def discard(self) -> None:
         self.discarded = True

@@ -1,6 +1,8 @@
 """Files that are written while they arrive."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from dicom_node.core.errors import OutOfResources, StoreError
 from dicom_node.part10.digest import dataset_digest, name_digest
 from dicom_node.part10.head import file_head
 from dicom_node.store.instances import PARTS, InstanceFiles
+from dicom_node.store.reconcile import reconcile
 
 HEAD = file_head(
     "1.2.840.10008.5.1.4.1.1.2",
@@ -26,6 +29,7 @@ def keep(files: InstanceFiles) -> str:
     part.sync()
     part.publish(key)
     files.sync_names([key])
+    part.release()
     return key
 
 
@@ -106,6 +110,54 @@ def test_a_folder_that_was_removed_is_made_again(tmp_path: Path) -> None:
     with pytest.raises(OutOfResources):
         files.begin()
     files.begin().discard()
+
+
+def test_keys_made_by_many_threads_at_once_are_all_whole(tmp_path: Path) -> None:
+    for _ in range(50):
+        files = InstanceFiles(tmp_path)
+        together = threading.Barrier(4)
+
+        def make(files: InstanceFiles, together: threading.Barrier) -> str:
+            together.wait()
+            return files.new_key("0" * 32)
+
+        with ThreadPoolExecutor(4) as pool:
+            made = [pool.submit(make, files, together) for _ in range(4)]
+            assert {len(key.result()) for key in made} == {64}
+
+
+def test_reconcile_keeps_away_from_what_a_receiver_has_in_hand(tmp_path: Path) -> None:
+    files = InstanceFiles(tmp_path)
+    key = files.new_key(name_digest(HEAD, dataset_digest(DATA).digest()))
+    part = files.begin()
+    part.write([HEAD, DATA])
+    part.publish(key)
+    adopted: list[str] = []
+
+    def adopt(found: str, path: Path) -> bool:
+        adopted.append(found)
+        return True
+
+    assert reconcile(files, [], adopt).adopted == 0
+    part.release()
+    assert reconcile(files, [], adopt).adopted == 1
+    assert adopted == [key]
+
+
+def test_a_file_that_a_power_cut_emptied_is_quarantined_and_missing(
+    tmp_path: Path,
+) -> None:
+    files = InstanceFiles(tmp_path)
+    whole, emptied = keep(files), keep(files)
+    os.truncate(files.path(emptied), 0)
+    report = reconcile(
+        files,
+        [whole, emptied],
+        lambda key, path: False,
+        latest=[(whole, len(DATA)), (emptied, len(DATA))],
+    )
+    assert (report.quarantined, report.missing) == (1, (emptied,))
+    assert files.intact(whole)
 
 
 def test_what_is_no_key_or_digest_is_refused(tmp_path: Path) -> None:
