@@ -82,7 +82,7 @@ class Lobby:
     Args:
         on_request: called on the lobby's thread; it must not block.
         on_turned_away: told of who was sent home, once a minute for each address and
-            reason, on a thread of its own.
+            reason, on the lobby's thread; it must not wait.
     """
 
     def __init__(
@@ -137,7 +137,6 @@ class Lobby:
         self._closing = True
         self._wake_in.send(b"x")
         self._thread.join()
-        self._door.close()
         self._selector.close()
         for listener in self._listeners.values():
             listener.socket.close()

@@ -1,9 +1,6 @@
 """Count who was sent home before an association, and tell it without a flood."""
 
-import contextlib
 import logging
-import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -14,8 +11,6 @@ log = logging.getLogger("dicom_node.receive")
 
 _QUIET_SECONDS: Final = 60.0
 _MAX_REMEMBERED: Final = 1024
-_MAX_UNTOLD: Final = 256
-_CLOSE_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,8 +33,7 @@ class Doorkeeper:
     """Counts every connection turned away; tells each address and reason once a minute.
 
     Args:
-        tell: on a thread of its own, so it may wait, for a database for example; what
-            comes while it is far behind is only counted.
+        tell: called by whoever notes, the lobby: it must not wait.
     """
 
     def __init__(self, tell: OnTurnedAway | None = None) -> None:
@@ -47,8 +41,6 @@ class Doorkeeper:
         self._counts: Counter[str] = Counter()
         self._told: dict[tuple[str, str], float] = {}
         self._untold: Counter[tuple[str, str]] = Counter()
-        self._queue: queue.Queue[TurnedAway | None] = queue.Queue(_MAX_UNTOLD)
-        self._thread: threading.Thread | None = None
 
     @property
     def counts(self) -> dict[str, int]:
@@ -72,37 +64,11 @@ class Doorkeeper:
             "connection turned away",
             extra={"peer": address, "reason": reason, "count": told.count},
         )
-        self._pass_on(told)
-
-    def close(self) -> None:
-        """Tell what is still to be told, for a moment."""
-        if self._thread is not None:
-            with contextlib.suppress(queue.Full):
-                self._queue.put(None, timeout=_CLOSE_SECONDS)
-            self._thread.join(_CLOSE_SECONDS)
+        if self._tell is not None:
+            self._tell(told)
 
     def _forget(self, now: float) -> None:
         for key, at in list(self._told.items()):
             if now - at >= _QUIET_SECONDS:
                 del self._told[key]
                 self._untold.pop(key, None)
-
-    def _pass_on(self, told: TurnedAway) -> None:
-        if self._tell is None:
-            return
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, args=(self._tell,), name="receive-door", daemon=True
-            )
-            self._thread.start()
-        with contextlib.suppress(queue.Full):
-            self._queue.put_nowait(told)
-
-    def _run(self, tell: OnTurnedAway) -> None:
-        while (told := self._queue.get()) is not None:
-            try:
-                tell(told)
-            except Exception as error:  # noqa: BLE001 - a thread's edge
-                log.error(
-                    "rejection not recorded", extra={"reason": type(error).__name__}
-                )
