@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from dicom_node.core.errors import UsageError
 from inference.api import ModelCard
-from inference.vit.model import create_network
+from inference.vit.network import create_network
 from inference.vit.timm_import import import_timm
 from inference.vit.weights import check_fit, read_weights
 

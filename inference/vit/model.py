@@ -1,6 +1,5 @@
 """Any timm architecture as a `Model`."""
 
-import difflib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,27 +8,15 @@ import torch
 
 from dicom_node.core.errors import BundleError, InferenceError
 from dicom_node.core.types import Finding
-from inference.api import Calibration, Image, ModelCard
+from inference.api import Image, ModelCard
+from inference.calibrate import calibrate
 from inference.conclude import conclude
 from inference.pixels.prepare import prepare
 from inference.run.device import choose_device
-from inference.vit.timm_import import import_timm
+from inference.vit.network import CONSTRUCTOR_ERRORS, create_network
 from inference.vit.weights import check_fit, read_weights
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
-
-# What the constructors of timm raise for options they cannot serve.
-_CONSTRUCTOR_ERRORS = (
-    AssertionError,
-    AttributeError,
-    IndexError,
-    KeyError,
-    NotImplementedError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    ZeroDivisionError,
-)
 
 
 class TimmModel:
@@ -79,7 +66,7 @@ class TimmModel:
             raise InferenceError(
                 "the device is out of memory", retryable=True
             ) from None
-        except _CONSTRUCTOR_ERRORS as error:
+        except CONSTRUCTOR_ERRORS as error:
             raise BundleError(
                 f"the architecture takes no input of {rows} x {columns} pixels: "
                 f"{type(error).__name__}"
@@ -123,43 +110,6 @@ class TimmModel:
             return output.to(device="cpu", dtype=torch.float32)
 
 
-def create_network(card: ModelCard) -> torch.nn.Module:
-    """Build the card's architecture with random weights; nothing is downloaded.
-
-    Raises:
-        BundleError: timm has no such architecture, or not with these options.
-    """
-    timm = import_timm()
-    name = card.architecture
-    bare = name.split(".")[0]
-    if not timm.is_model(bare):
-        close = difflib.get_close_matches(bare, timm.list_models(), n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise BundleError(f"timm has no architecture named '{name}'{hint}")
-    options: dict[str, Any] = {
-        **dict(card.arch_options),
-        "num_classes": len(card.classes),
-        "in_chans": card.input.channels,
-    }
-    try:
-        try:
-            network = timm.create_model(
-                bare, pretrained=False, img_size=card.input.size, **options
-            )
-        except TypeError as error:
-            if "'img_size'" not in str(error):
-                raise
-            # A convolutional network: it takes images of any size.
-            network = timm.create_model(bare, pretrained=False, **options)
-    except _CONSTRUCTOR_ERRORS as error:
-        raise BundleError(
-            f"timm cannot build '{name}' with the card's options: {error}"
-        ) from error
-    if not isinstance(network, torch.nn.Module):
-        raise BundleError(f"timm did not build a network for '{name}'")
-    return network
-
-
 def forward_in_halves(forward: Forward, images: torch.Tensor) -> torch.Tensor:
     """Run a batch, halved as long as the device has no memory for it.
 
@@ -179,19 +129,3 @@ def forward_in_halves(forward: Forward, images: torch.Tensor) -> torch.Tensor:
     middle = len(images) // 2
     halves = (images[:middle], images[middle:])
     return torch.cat([forward_in_halves(forward, half) for half in halves])
-
-
-def calibrate(logits: torch.Tensor, calibration: Calibration, activation: str) -> Image:
-    """Turn logits into calibrated probabilities, in double precision.
-
-    Raises:
-        InferenceError: a logit is not a number.
-    """
-    if not bool(torch.isfinite(logits).all()):
-        raise InferenceError("the model gave a score that is not a number")
-    scaled = calibration.slope * logits.double() + calibration.intercept
-    probabilities = (
-        torch.softmax(scaled, dim=1) if activation == "softmax" else scaled.sigmoid()
-    )
-    result: Image = probabilities.numpy().astype(np.float32)
-    return result

@@ -16,7 +16,7 @@ from inference.api import (
     Scope,
 )
 from inference.card import write_card
-from inference.vit.model import create_network
+from inference.vit.network import create_network
 
 PNEUMONIA = ClassSpec(
     name="PNEUMONIA",

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 from dicom_node.core.errors import BundleError, InferenceError
 from dicom_node.core.types import CodedConcept
 from inference.api import Calibration, ClassSpec, Image, InputSpec, ModelCard
-from inference.vit.model import TimmModel, calibrate, forward_in_halves
+from inference.calibrate import calibrate
+from inference.vit.model import TimmModel, forward_in_halves
 from inference.vit.timm_import import import_timm
 from tests.unit.inference.cards import make_bundle, write_bundle
 
