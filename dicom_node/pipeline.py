@@ -40,7 +40,6 @@ from dicom_node.core.states import Outcome, WorkState
 from dicom_node.core.types import (
     Delivery,
     InputFile,
-    Instance,
     Job,
     Prediction,
     ReceivedInstance,
@@ -52,6 +51,7 @@ from dicom_node.core.types import (
     Settlement,
     Study,
 )
+from dicom_node.store.inputs import open_inputs
 
 _WITHOUT_RESULT = (Outcome.NOT_EVALUATED, Outcome.FAILED)
 
@@ -177,35 +177,6 @@ def on_delivery(outbox: Outbox, delivery: Delivery) -> WorkState:
 
 
 # The steps in detail
-
-
-def open_inputs(
-    store: InstanceStore, evidence: Sequence[Instance]
-) -> tuple[InputFile, ...]:
-    """Find the files of a revision and check that none changed at rest.
-
-    Raises:
-        StoreError: a file is gone or differs; there must never be a result of it.
-    """
-    changed = 0
-    files = []
-    for item in evidence:
-        changed += not store.intact(item.file_key)
-        files.append(
-            InputFile(
-                sop_instance_uid=item.sop_instance_uid,
-                sop_class_uid=item.sop_class_uid,
-                series_instance_uid=item.series_instance_uid,
-                path=store.path(item.file_key),
-                header=item.header,
-            )
-        )
-    if changed:
-        raise StoreError(
-            f"{changed} of {len(files)} stored files are gone or differ from what was "
-            "received: send the study again"
-        )
-    return tuple(files)
 
 
 def name_receivers(

@@ -16,6 +16,7 @@ from dicom_node.core.errors import NodeError, UsageError
 from dicom_node.core.ids import DeviceUID, StudyId
 from dicom_node.core.states import StudyState, WorkState
 from dicom_node.core.types import Prediction, Study
+from dicom_node.store.inputs import open_inputs
 
 # Two runs on one device class agree to rounding (I11); another device may not.
 _TOLERANCE = 1e-4
@@ -141,7 +142,7 @@ def _verify(
     if not stored:
         raise NodeError("there is no stored result of this revision to compare with")
     executor = app.build_executor(settings)
-    files = pipeline.open_inputs(app.instance_store(settings), study.evidence)
+    files = open_inputs(app.instance_store(settings), study.evidence)
     found = {
         model: _difference(before, executor.predict(model, files))
         for model, before in stored.items()

@@ -1,15 +1,15 @@
-"""The vocabulary of the way of the data. All types are frozen values."""
+"""The vocabulary of the way of the data. All types are frozen values.
+
+What is received, studies and routing are here; results and work have modules of their
+own, and their names here too.
+"""
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from dicom_node.core.ids import (
-    DeliveryId,
-    DeviceUID,
     InstanceId,
-    JobId,
-    ReportId,
     SeriesInstanceUID,
     SOPClassUID,
     SOPInstanceUID,
@@ -17,7 +17,51 @@ from dicom_node.core.ids import (
     StudyInstanceUID,
     TransferSyntaxUID,
 )
-from dicom_node.core.states import Outcome, Receipt, StudyState, WorkState
+from dicom_node.core.results import (
+    CodedConcept,
+    Finding,
+    ImageResult,
+    Prediction,
+    Report,
+    ReportFile,
+    Sent,
+)
+from dicom_node.core.states import Receipt, StudyState
+from dicom_node.core.work import (
+    Delivery,
+    Job,
+    Lease,
+    Setback,
+    Settlement,
+)
+
+__all__ = [
+    "AssociationRecord",
+    "CodedConcept",
+    "Delivery",
+    "Finding",
+    "ImageResult",
+    "InputFile",
+    "Instance",
+    "Job",
+    "Lease",
+    "Prediction",
+    "ReceivedInstance",
+    "Recorded",
+    "RefusedContext",
+    "Report",
+    "ReportFile",
+    "Route",
+    "RoutingDecision",
+    "RoutingHeader",
+    "Sent",
+    "Setback",
+    "Settlement",
+    "StoredVersion",
+    "Study",
+    "TimelineEvent",
+    "Verdict",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,111 +238,6 @@ class RoutingDecision:
     ignored_because: str | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lease:
-    """The right to work on one job or delivery until `until`."""
-
-    owner: str
-    until: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One (study, revision, model) to infer on. `attempt` counts from 1."""
-
-    job_id: JobId
-    study_id: StudyId
-    revision: int
-    model: str
-    route: str
-    destinations: tuple[str, ...]
-    state: WorkState
-    attempt: int
-    lease: Lease | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CodedConcept:
-    """A code, its scheme and its meaning (PS3.3 8.8)."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
-    """One target condition and what the model says of it.
-
-    Args:
-        present: True, False, or None when no decision was taken.
-        probability: 0..1, aggregated over the images that were evaluated.
-        threshold: the operating point in the same unit, None without a decision.
-        site: anatomic site, if the card names one.
-        class_index: position in `ImageResult.scores`, None when not known; the
-            report then cannot list the strongest images first.
-    """
-
-    concept: CodedConcept
-    present: bool | None
-    probability: float
-    threshold: float | None
-    site: CodedConcept | None = None
-    class_index: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageResult:
-    """What became of one image of the study.
-
-    Args:
-        frames: frame numbers that were evaluated, from 1.
-        scores: aggregated over frames, one per class; () unless evaluated.
-        skipped: why the image was left out ("" if evaluated): out of scope.
-        error: why it failed ("" if it did not): undecodable, broken.
-        windowing: which windowing was applied, e.g. "file window", "percentile".
-    """
-
-    sop_instance_uid: SOPInstanceUID
-    frames: tuple[int, ...] = ()
-    scores: tuple[float, ...] = ()
-    skipped: str = ""
-    error: str = ""
-    windowing: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prediction:
-    """What a model says of a study at one revision.
-
-    Args:
-        reason: a sentence for people; "" when findings speak for themselves.
-        parameters: what reading a score needs: aggregation, windowing,
-            calibration, preprocessing id, torch and device; text to text.
-        images: every image considered, in the order of the input.
-        research_only: the card's intended use.
-    """
-
-    outcome: Outcome
-    reason: str
-    model: str
-    model_version: str
-    manufacturer: str
-    device_uid: DeviceUID
-    weights_sha256: str
-    findings: tuple[Finding, ...]
-    images: tuple[ImageResult, ...]
-    parameters: tuple[tuple[str, str], ...]
-    research_only: bool
-    started_at: datetime
-    finished_at: datetime
-
-    @property
-    def evaluated(self) -> tuple[ImageResult, ...]:
-        """The images that gave a score."""
-        return tuple(image for image in self.images if image.scores)
-
-
 _NO_SERIES = SeriesInstanceUID("")
 
 
@@ -311,91 +250,6 @@ class InputFile:
     path: Path
     header: RoutingHeader
     series_instance_uid: SeriesInstanceUID = _NO_SERIES
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """A structured report written to disk.
-
-    Args:
-        file_key: name in the report store.
-        sha256: of the whole file, hex.
-    """
-
-    sop_class_uid: SOPClassUID
-    sop_instance_uid: SOPInstanceUID
-    series_instance_uid: SeriesInstanceUID
-    file_key: str
-    sha256: str
-    report_id: ReportId | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportFile:
-    """A report as a destination takes it."""
-
-    report: Report
-    path: Path
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """One report to one destination.
-
-    Args:
-        reports: the same report in each SOP class the destination may accept,
-            best first.
-        chosen: SOP Instance UID pinned by the first attempt that negotiated, so
-            that a retry sends the same object; None before.
-        queued_at: when it was first queued; bounds the retries.
-    """
-
-    delivery_id: DeliveryId
-    job_id: JobId
-    destination: str
-    state: WorkState
-    attempt: int
-    reports: tuple[Report, ...]
-    chosen: SOPInstanceUID | None
-    queued_at: datetime
-    lease: Lease | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settlement:
-    """What a job came to; committed in one piece.
-
-    Args:
-        reports: best first, at most one per SOP class.
-        destinations: who gets them; () when they stay in the node.
-        state: DONE or FAILED.
-    """
-
-    prediction: Prediction
-    reports: tuple[Report, ...]
-    destinations: tuple[str, ...]
-    state: WorkState = WorkState.DONE
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setback:
-    """Why an attempt did not settle its work.
-
-    Args:
-        reason: for people; no value from a data set.
-        status: DIMSE status the peer answered, None if there was none.
-    """
-
-    reason: str
-    status: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sent:
-    """A report that the destination took. Source: PS3.4 B.2.3 (0000, Bxxx)."""
-
-    status: int
-    sop_instance_uid: SOPInstanceUID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,86 @@
+"""Work on a study: jobs to infer on, deliveries to send, what they came to.
+
+Frozen values.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from dicom_node.core.ids import DeliveryId, JobId, SOPInstanceUID, StudyId
+from dicom_node.core.results import Prediction, Report
+from dicom_node.core.states import WorkState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """The right to work on one job or delivery until `until`."""
+
+    owner: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One (study, revision, model) to infer on. `attempt` counts from 1."""
+
+    job_id: JobId
+    study_id: StudyId
+    revision: int
+    model: str
+    route: str
+    destinations: tuple[str, ...]
+    state: WorkState
+    attempt: int
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """One report to one destination.
+
+    Args:
+        reports: the same report in each SOP class the destination may accept,
+            best first.
+        chosen: SOP Instance UID pinned by the first attempt that negotiated, so
+            that a retry sends the same object; None before.
+        queued_at: when it was first queued; bounds the retries.
+    """
+
+    delivery_id: DeliveryId
+    job_id: JobId
+    destination: str
+    state: WorkState
+    attempt: int
+    reports: tuple[Report, ...]
+    chosen: SOPInstanceUID | None
+    queued_at: datetime
+    lease: Lease | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """What a job came to; committed in one piece.
+
+    Args:
+        reports: best first, at most one per SOP class.
+        destinations: who gets them; () when they stay in the node.
+        state: DONE or FAILED.
+    """
+
+    prediction: Prediction
+    reports: tuple[Report, ...]
+    destinations: tuple[str, ...]
+    state: WorkState = WorkState.DONE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setback:
+    """Why an attempt did not settle its work.
+
+    Args:
+        reason: for people; no value from a data set.
+        status: DIMSE status the peer answered, None if there was none.
+    """
+
+    reason: str
+    status: int | None = None

@@ -1,0 +1,36 @@
+"""The stored files of a study, as inference and the report take them."""
+
+from collections.abc import Sequence
+
+from dicom_node.core.errors import StoreError
+from dicom_node.core.protocols import InstanceStore
+from dicom_node.core.types import InputFile, Instance
+
+
+def open_inputs(
+    store: InstanceStore, evidence: Sequence[Instance]
+) -> tuple[InputFile, ...]:
+    """Find the files of a revision and check that none changed at rest.
+
+    Raises:
+        StoreError: a file is gone or differs; there must never be a result of it.
+    """
+    changed = 0
+    files = []
+    for item in evidence:
+        changed += not store.intact(item.file_key)
+        files.append(
+            InputFile(
+                sop_instance_uid=item.sop_instance_uid,
+                sop_class_uid=item.sop_class_uid,
+                series_instance_uid=item.series_instance_uid,
+                path=store.path(item.file_key),
+                header=item.header,
+            )
+        )
+    if changed:
+        raise StoreError(
+            f"{changed} of {len(files)} stored files are gone or differ from what was "
+            "received: send the study again"
+        )
+    return tuple(files)
