@@ -171,7 +171,17 @@ jobs = Table(
     Column("route", Text(), nullable=False),
     Column("destinations", Document(), nullable=False),
     *_work_columns(),
+    # Of core.states.Priority: the lowest number goes first.
+    Column("priority", Integer, nullable=False, server_default="1"),
     UniqueConstraint("study_id", "revision", "model"),
+    Index(
+        "ix_jobs_next",
+        "priority",
+        "queued_at",
+        "id",
+        sqlite_where=WORK_OPEN,
+        postgresql_where=WORK_OPEN,
+    ),
     _claimable("jobs"),
     _countable("jobs"),
 )
@@ -200,6 +210,8 @@ findings = Table(
     Column("present", Boolean),
     Column("probability", Float, nullable=False),
     Column("threshold", Float),
+    Column("value", Float),
+    Column("unit", Text()),
 )
 
 reports = Table(

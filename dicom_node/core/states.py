@@ -1,6 +1,6 @@
 """States of a study, of work and of an outcome, and the moves between them."""
 
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Final
 
 
@@ -20,6 +20,14 @@ class WorkState(StrEnum):
     DONE = "DONE"  # settled: the result or the peer's status is recorded
     FAILED = "FAILED"  # given up; `dicom-node retry` puts it back
     CANCELLED = "CANCELLED"  # a newer revision replaced it before it ran
+
+
+class Priority(IntEnum):
+    """How soon a route wants its jobs done; the lowest number goes first."""
+
+    URGENT = 0
+    NORMAL = 1
+    LOW = 2
 
 
 class Outcome(StrEnum):
