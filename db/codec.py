@@ -10,6 +10,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from db.columns import JSON_TEXT_LENGTH, MAX_ITEMS, clean_json, to_json
+from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.provenance import InputDigest, Machinery, Provenance
 from dicom_node.core.states import Outcome
 from dicom_node.core.types import (
     CodedConcept,
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _HEADER_NAMES: Final = tuple(item.name for item in fields(RoutingHeader))
 _HEADER_DEFAULTS: Final = {item.name: item.default for item in fields(RoutingHeader)}
 _SERIES_NAMES: Final = tuple(n for n in _HEADER_NAMES if n != "instance_number")
+_CONCEPTS: Final = ("concept", "site", "unit", "laterality", "view")
 _header_values = attrgetter(*_HEADER_NAMES)
 _series_values = attrgetter(*_SERIES_NAMES)
 # JSON's escapes of NUL and of surrogates: what no column keeps as it is.
@@ -101,6 +104,8 @@ def decode_prediction(document: dict[str, Any]) -> Prediction:
     known["parameters"] = tuple((key, value) for key, value in document["parameters"])
     for name in ("started_at", "finished_at"):
         known[name] = datetime.fromisoformat(document[name])
+    made_with = document.get("provenance")
+    known["provenance"] = _decode_provenance(made_with) if made_with else None
     return Prediction(**known)
 
 
@@ -110,11 +115,30 @@ def _known(kind: "type[DataclassInstance]", document: dict[str, Any]) -> dict[st
     return {name: value for name, value in document.items() if name in names}
 
 
+def _decode_provenance(document: dict[str, Any]) -> Provenance:
+    known = _known(Provenance, document)
+    known["settings"] = tuple((key, value) for key, value in document["settings"])
+    known["inputs"] = tuple(
+        InputDigest(
+            sop_instance_uid=SOPInstanceUID(item["sop_instance_uid"]),
+            dataset_digest=item["dataset_digest"],
+        )
+        for item in document["inputs"]
+    )
+    machinery = _known(Machinery, document["machinery"])
+    machinery["libraries"] = tuple(
+        (name, version) for name, version in machinery["libraries"]
+    )
+    known["machinery"] = Machinery(**machinery)
+    return Provenance(**known)
+
+
 def _decode_finding(document: dict[str, Any]) -> Finding:
-    site = document.get("site")
     known = _known(Finding, document)
-    known["concept"] = CodedConcept(**document["concept"])
-    known["site"] = None if site is None else CodedConcept(**site)
+    known["images"] = tuple(document.get("images", ()))
+    for name in _CONCEPTS:
+        if known.get(name) is not None:
+            known[name] = CodedConcept(**known[name])
     return Finding(**known)
 
 

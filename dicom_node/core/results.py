@@ -11,6 +11,7 @@ from dicom_node.core.ids import (
     SOPClassUID,
     SOPInstanceUID,
 )
+from dicom_node.core.provenance import Provenance
 from dicom_node.core.states import Outcome
 
 
@@ -29,11 +30,16 @@ class Finding:
 
     Args:
         present: True, False, or None when no decision was taken.
-        probability: 0..1, aggregated over the images that were evaluated.
+        probability: 0..1, aggregated over the images that were evaluated; 0 and
+            without meaning where there is a `value`.
         threshold: the operating point in the same unit, None without a decision.
         site: anatomic site, if the card names one.
         class_index: position in `ImageResult.scores`, None when not known; the
             report then cannot list the strongest images first.
+        value: what was measured, in `unit`; None for a condition.
+        laterality, view: the side or view that it was grouped by.
+        note: a sentence on the group, e.g. that its images name no side.
+        images: those it was aggregated from; () for all that were evaluated.
     """
 
     concept: CodedConcept
@@ -42,6 +48,12 @@ class Finding:
     threshold: float | None
     site: CodedConcept | None = None
     class_index: int | None = None
+    value: float | None = None
+    unit: CodedConcept | None = None
+    laterality: CodedConcept | None = None
+    view: CodedConcept | None = None
+    note: str = ""
+    images: tuple[SOPInstanceUID, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +86,7 @@ class Prediction:
             calibration, preprocessing id, torch and device; text to text.
         images: every image considered, in the order of the input.
         research_only: the card's intended use.
+        provenance: what it was made with; None in results of version 0.1.
     """
 
     outcome: Outcome
@@ -89,6 +102,7 @@ class Prediction:
     research_only: bool
     started_at: datetime
     finished_at: datetime
+    provenance: Provenance | None = None
 
     @property
     def evaluated(self) -> tuple[ImageResult, ...]:

@@ -243,13 +243,18 @@ _NO_SERIES = SeriesInstanceUID("")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputFile:
-    """One file of a study handed to inference, to the report and to replay."""
+    """One file of a study handed to inference, to the report and to replay.
+
+    Args:
+        dataset_digest: as in `Instance`; "" for a file that was not received.
+    """
 
     sop_instance_uid: SOPInstanceUID
     sop_class_uid: SOPClassUID
     path: Path
     header: RoutingHeader
     series_instance_uid: SeriesInstanceUID = _NO_SERIES
+    dataset_digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

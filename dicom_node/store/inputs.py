@@ -26,6 +26,7 @@ def open_inputs(
                 series_instance_uid=item.series_instance_uid,
                 path=store.path(item.file_key),
                 header=item.header,
+                dataset_digest=item.dataset_digest,
             )
         )
     if changed:

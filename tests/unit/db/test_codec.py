@@ -1,6 +1,7 @@
 """Documents: what goes in comes out, whatever the text."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -16,6 +17,8 @@ from db.codec import (
     header_text,
 )
 from db.columns import Document, clean
+from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.provenance import InputDigest, Machinery, Provenance
 from dicom_node.core.types import RoutingHeader
 from tests.integration.db import samples
 
@@ -90,6 +93,47 @@ def test_a_prediction_survives_the_database() -> None:
     assert decode_prediction(stored).started_at == datetime(
         2026, 3, 1, 12, 0, tzinfo=UTC
     )
+
+
+def test_what_a_prediction_was_made_with_survives_the_database() -> None:
+    made_with = Provenance(
+        weights_sha256="0a" * 32,
+        card_sha256="0b" * 32,
+        code_version="0.2.0",
+        code_sha256="0c" * 32,
+        preprocessing_sha256="0d" * 32,
+        settings=(("input.size", "[224,224]"),),
+        inputs=(
+            InputDigest(
+                sop_instance_uid=SOPInstanceUID("1.2.3.1.1"), dataset_digest="0e" * 16
+            ),
+        ),
+        machinery=Machinery(
+            engine="eager", precision="fp32", threads=2, libraries=(("torch", "2.9"),)
+        ),
+    )
+    prediction = replace(samples.prediction(), provenance=made_with)
+    stored = json.loads(json.dumps(encode_prediction(prediction)))
+    assert decode_prediction(stored) == prediction
+    del stored["provenance"]  # as version 0.1 wrote it
+    assert decode_prediction(stored).provenance is None
+
+
+def test_a_provenance_that_a_newer_version_wrote_still_reads() -> None:
+    made_with = Provenance(
+        weights_sha256="",
+        card_sha256="",
+        code_version="",
+        code_sha256="",
+        preprocessing_sha256="",
+        settings=(),
+        inputs=(),
+    )
+    prediction = replace(samples.prediction(), provenance=made_with)
+    stored = encode_prediction(prediction)
+    stored["provenance"]["signature"] = "later"
+    stored["provenance"]["machinery"]["compiler"] = "later"
+    assert decode_prediction(stored) == prediction
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf")])
