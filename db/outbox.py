@@ -97,6 +97,8 @@ def _keep_prediction(connection: Connection, job: Job, prediction: Prediction) -
                     "present": finding.present,
                     "probability": finding.probability,
                     "threshold": finding.threshold,
+                    "value": finding.value,
+                    "unit": finding.unit.value if finding.unit else None,
                 }
                 for finding in prediction.findings
             ],

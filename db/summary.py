@@ -20,6 +20,8 @@ class FindingSummary(TypedDict):
     meaning: str
     present: bool | None
     probability: float
+    value: float | None
+    unit: str | None
 
 
 class DeliverySummary(TypedDict):
@@ -156,6 +158,8 @@ def _findings(
                 meaning=row.meaning,
                 present=row.present,
                 probability=row.probability,
+                value=row.value,
+                unit=row.unit,
             )
         )
     return lists

@@ -8,7 +8,11 @@ import db.queries
 import db.schema
 from db.story import DecisionStory, JobStory, StudyStory, as_document
 from dicom_node.commands.screen import console, loaded, print_json
-from dicom_node.commands.studies import describe_deliveries, describe_job
+from dicom_node.commands.studies import (
+    describe_deliveries,
+    describe_job,
+    describe_value,
+)
 from dicom_node.core.errors import NodeError, UsageError
 
 _SHOWN_IMAGES = 12
@@ -101,9 +105,11 @@ def _print_job(screen: Console, job: JobStory) -> None:
     if summary["reason"]:
         screen.print(f"  because: {summary['reason']}", markup=False)
     for finding in summary["findings"]:
+        what = "probability" if finding["value"] is None else "value"
         screen.print(
-            f"  {finding['meaning']}: probability {finding['probability']:.4f}, "
-            f"present {finding['present']}"
+            f"  {finding['meaning']}: {what} {describe_value(finding, 4)}, "
+            f"present {finding['present']}",
+            markup=False,
         )
     images = job.prediction.images if job.prediction else ()
     for image in images[:_SHOWN_IMAGES]:

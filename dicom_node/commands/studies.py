@@ -6,7 +6,7 @@ from rich.table import Table
 
 import db.queries
 import db.schema
-from db.summary import JobSummary, StudySummary
+from db.summary import FindingSummary, JobSummary, StudySummary
 from dicom_node.commands.screen import console, loaded, print_json
 
 
@@ -59,11 +59,18 @@ def describe_job(job: JobSummary) -> str:
     if job["outcome"] is None:
         return " ".join(filter(None, (job["state"], job["reason"])))
     parts = [
-        f"{item['meaning']} {item['probability']:.2f}" for item in job["findings"][:3]
+        f"{item['meaning']} {describe_value(item, 2)}" for item in job["findings"][:3]
     ]
     return ": ".join(
         filter(None, (job["outcome"], ", ".join(parts) or job["reason"] or ""))
     )
+
+
+def describe_value(finding: FindingSummary, decimals: int) -> str:
+    """Say the measured value with its unit, or the probability."""
+    if finding["value"] is not None:
+        return f"{finding['value']:.6g} {finding['unit'] or ''}".rstrip()
+    return f"{finding['probability']:.{decimals}f}"
 
 
 def describe_deliveries(job: JobSummary) -> str:

@@ -43,6 +43,8 @@ def test_a_study_is_listed_as_the_contract_says(database: Database) -> None:
                         "meaning": "Pneumonia",
                         "present": True,
                         "probability": 0.875,
+                        "value": None,
+                        "unit": None,
                     }
                 ],
                 "deliveries": [

@@ -46,6 +46,8 @@ def job(
                 "meaning": "Pneumonia",
                 "present": outcome == "present",
                 "probability": 0.934,
+                "value": None,
+                "unit": None,
             }
         ]
         if outcome in {"present", "absent"}
