@@ -1,6 +1,5 @@
 """Run models in this process, each loaded once and kept warm."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,9 +11,15 @@ import torch
 from dicom_node.core.clock import Clock, SystemClock
 from dicom_node.core.states import Outcome
 from dicom_node.core.types import ImageResult, InputFile, Prediction
-from inference.api import Calibration, InputSpec, ModelCard
+from inference.api import Calibration, ModelCard
 from inference.bundle import find_bundle, stamp_bundle
 from inference.conclude import decide
+from inference.provenance import (
+    canonical_settings,
+    describe_machinery,
+    settings_digest,
+    trace,
+)
 from inference.run.images import evaluate_images
 from inference.vit.model import TimmModel
 
@@ -84,6 +89,13 @@ class InProcessExecutor:
                 research_only=card.research_only,
                 started_at=started_at,
                 finished_at=self._clock.now(),
+                provenance=trace(
+                    loaded,
+                    files,
+                    machinery=describe_machinery(
+                        engine="eager", precision="fp32", device=loaded.device
+                    ),
+                ),
             )
 
     def close(self) -> None:
@@ -155,7 +167,7 @@ def _parameters(
     named = {
         "architecture": card.architecture,
         "input": f"{spec.size[0]}x{spec.size[1]}, {spec.resize}",
-        "preprocessing": preprocessing_id(spec),
+        "preprocessing": settings_digest(canonical_settings(card))[:12],
         "windowing": ", ".join(windowings),
         "aggregation over frames": card.aggregate_frames,
         "aggregation over images": card.aggregate_images,
@@ -166,11 +178,6 @@ def _parameters(
         "device": device,
     }
     return tuple((name, text) for name, text in named.items() if text)
-
-
-def preprocessing_id(spec: InputSpec) -> str:
-    """Name the preprocessing: the same text for the same settings only."""
-    return hashlib.sha256(repr(spec).encode()).hexdigest()[:12]
 
 
 def _calibration(calibration: Calibration) -> str:
