@@ -10,8 +10,10 @@ import numpy.typing as npt
 
 from dicom_node.core.ids import DeviceUID, derive_device_uid
 from dicom_node.core.types import CodedConcept, Finding
+from inference.select.spec import SelectionSpec
 
 Image = npt.NDArray[np.float32]
+Option = str | int | float | bool | tuple[str | int | float | bool, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +59,14 @@ class ClassSpec:
     """One output of the model.
 
     Args:
-        threshold: calibrated probability at and above which it is present; None
-            for a class that is only reported (top-k).
-        undetermined_below: with a threshold, calibrated probabilities from this
-            value up to the threshold are undetermined; None for no such band.
+        threshold: calibrated score at and above which it is present; None for a
+            class that is only reported (top-k, a measured value).
+        undetermined_below: with a threshold, calibrated scores from this value up
+            to the threshold are undetermined; None for no such band.
         report: False for a class that is the absence of the others (NORMAL).
+        unit: what a regression's value is in (UCUM); None for probabilities.
+        lower, upper: the values that the model can give, in `unit`; what is beyond
+            is no result.
     """
 
     name: str
@@ -70,13 +75,16 @@ class ClassSpec:
     undetermined_below: float | None = None
     site: CodedConcept | None = None
     report: bool = True
+    unit: CodedConcept | None = None
+    lower: float | None = None
+    upper: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """Platt scaling of the logit: p = activation(slope * logit + intercept)."""
+    """Scaling of the logit: score = activation(slope * logit + intercept)."""
 
-    method: str = "none"  # none, temperature or platt
+    method: str = "none"  # none, temperature, platt, or linear for a regression
     slope: float = 1.0
     intercept: float = 0.0
 
@@ -111,12 +119,16 @@ class ModelCard:
     """All that is known of a model (card.toml). Built by `inference.card.load_card`.
 
     Args:
-        architecture: name of a timm model.
+        architecture: name of a timm model; "" with a `python_class`.
         arch_options: keyword arguments for timm.create_model beyond num_classes
             and img_size.
-        activation: "sigmoid" (multi-label) or "softmax" (one of the classes).
+        activation: "sigmoid" (multi-label), "softmax" (one of the classes) or
+            "identity" (regression).
         top_k: report only the k most probable classes; None reports all.
-        aggregate_frames, aggregate_images: "max", "mean" or "noisy_or".
+        aggregate_frames, aggregate_images: "max", "mean", "topk_mean" (of the
+            `aggregate_k` highest) or "noisy_or".
+        group_by: "none", "laterality" or "view": one finding for each group.
+        python_class: "package.module:Class" that follows `Model`; "" for timm.
         weights_sha256: hex digest of weights.safetensors.
     """
 
@@ -125,7 +137,7 @@ class ModelCard:
     manufacturer: str
     folder: Path
     architecture: str
-    arch_options: tuple[tuple[str, str | int | float | bool], ...]
+    arch_options: tuple[tuple[str, Option], ...]
     weights_sha256: str
     input: InputSpec
     classes: tuple[ClassSpec, ...]
@@ -144,6 +156,15 @@ class ModelCard:
     description: str
     performance: tuple[tuple[str, Estimate], ...]
     performance_data: str
+    aggregate_k: int = 3
+    group_by: str = "none"
+    python_class: str = ""
+    selection: SelectionSpec = SelectionSpec()
+
+    @property
+    def measures(self) -> bool:
+        """Whether the scores are measured values, and not probabilities."""
+        return self.activation == "identity"
 
     @property
     def device_uid(self) -> DeviceUID:
@@ -183,7 +204,8 @@ class Model(Protocol):
             batch: (images, channels, rows, columns).
 
         Returns:
-            (images, classes), calibrated probabilities in [0, 1].
+            (images, classes), calibrated: probabilities in [0, 1], or with the
+            activation "identity" values in the units of the classes.
         """
 
     def conclude(self, scores: Sequence[Sequence[float]]) -> tuple[Finding, ...]:

@@ -27,6 +27,7 @@ from inference.card_tables import (
     InputTable,
     LabelsTable,
 )
+from inference.select.spec import SELECTION_KEYS, SelectionSpec
 
 CARD_NAME = "card.toml"
 CARD_LIMIT_BYTES = 8 << 20
@@ -93,6 +94,7 @@ def _build_card(
             for name, figure in card.performance.figures.items()
         ),
         performance_data=card.performance.data,
+        selection=SelectionSpec(**card.selection.model_dump()),
     )
 
 
@@ -233,6 +235,8 @@ def _tables(card: ModelCard) -> Iterator[tuple[str, str, dict[str, Value]]]:
             "max_age_years exclude_for_processing include_secondary",
         ),
     )
+    if card.selection != SelectionSpec():
+        yield "[selection]", "", _pick(card.selection, " ".join(SELECTION_KEYS))
     yield (
         "[aggregation]",
         "",

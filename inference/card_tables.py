@@ -3,7 +3,10 @@
 import re
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from inference.card_table import Table
+from inference.select.table import SelectionTable
 
 # Value representations of PS3.5 6.2: SH takes 16 characters, LO takes 64, and
 # neither a backslash nor a control character.
@@ -47,14 +50,6 @@ def _raise_if(table: T, faults: list[str]) -> T:
     if faults:
         raise ValueError("; ".join(faults))
     return table
-
-
-class Table(BaseModel):
-    """A table of the card: unknown keys and wrong types are refused."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False
-    )
 
 
 class ModelTable(Table):
@@ -252,6 +247,7 @@ class CardFile(Table):
     labels: LabelsTable | None = None
     calibration: CalibrationTable = CalibrationTable()
     scope: ScopeTable = ScopeTable()
+    selection: SelectionTable = SelectionTable()
     aggregation: AggregationTable = AggregationTable()
     performance: PerformanceTable = PerformanceTable()
 
