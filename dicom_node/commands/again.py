@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 
 import db.queries
 import db.revive
@@ -24,13 +25,13 @@ _TOLERANCE = 1e-4
 
 def retry(options: argparse.Namespace) -> int:
     """Put FAILED jobs and deliveries back into the queue."""
-    database = app.open_database(loaded(options).settings)
-    uid = None
-    if options.study:
-        uid = _load(database, options.study).study_instance_uid
-    jobs, deliveries = db.revive.retry(
-        database, study_instance_uid=uid, now=SystemClock().now()
-    )
+    with closing(app.open_database(loaded(options).settings)) as database:
+        uid = None
+        if options.study:
+            uid = _load(database, options.study).study_instance_uid
+        jobs, deliveries = db.revive.retry(
+            database, study_instance_uid=uid, now=SystemClock().now()
+        )
     if options.json:
         print_json({"jobs": jobs, "deliveries": deliveries})
     else:
@@ -45,13 +46,17 @@ def replay(options: argparse.Namespace) -> int:
     anything else makes a new revision.
     """
     settings = loaded(options).settings
-    database = app.open_database(settings)
+    with closing(app.open_database(settings)) as database:
+        return _replay(options, settings, database)
+
+
+def _replay(options: argparse.Namespace, settings: Settings, database: Database) -> int:
     study = _load(database, options.study)
     if study.state is StudyState.RECEIVING:
         raise NodeError("the study is still being received: wait until it is routed")
     latest = _latest_jobs(database, study)
     if options.verify:
-        return _verify(options, settings, database, study, latest)
+        return _verify(options, settings, study, latest)
     revision = None
     sent = 0
     if _unchanged(settings, study, latest):
@@ -133,7 +138,6 @@ def _device_uid(settings: Settings, model: str) -> DeviceUID:
 def _verify(
     options: argparse.Namespace,
     settings: Settings,
-    database: Database,
     study: Study,
     latest: Mapping[str, JobStory],
 ) -> int:
@@ -148,7 +152,6 @@ def _verify(
         for model, before in stored.items()
     }
     executor.close()
-    database.close()
     if options.json:
         print_json({"agrees": not any(found.values()), "differences": found})
     else:

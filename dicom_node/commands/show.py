@@ -1,11 +1,13 @@
 """`show`: one study's whole story, and why; or who called and what was refused."""
 
 import argparse
+from contextlib import closing
 
 from rich.console import Console
 
 import db.queries
 import db.schema
+from db.engine import Database
 from db.story import DecisionStory, JobStory, StudyStory, as_document
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.studies import (
@@ -25,7 +27,12 @@ def show(options: argparse.Namespace) -> int:
         raise UsageError("name a Study Instance UID or Accession Number to show")
     if options.limit < 1:
         raise UsageError("--limit takes a number from 1")
-    database = db.schema.open_checked(loaded(options).settings.database.url)
+    url = loaded(options).settings.database.url
+    with closing(db.schema.open_checked(url)) as database:
+        return _show(options, database)
+
+
+def _show(options: argparse.Namespace, database: Database) -> int:
     if options.associations:
         # Its names are slow to import, and only needed here.
         from dicom_node.commands.associations import print_associations

@@ -1,6 +1,7 @@
 """`studies`: what was received and where it stands."""
 
 import argparse
+from contextlib import closing
 
 from rich.table import Table
 
@@ -12,8 +13,9 @@ from dicom_node.commands.screen import console, loaded, print_json
 
 def studies(options: argparse.Namespace) -> int:
     """Print all studies, oldest first."""
-    database = db.schema.open_checked(loaded(options).settings.database.url)
-    listed = db.queries.studies(database)
+    url = loaded(options).settings.database.url
+    with closing(db.schema.open_checked(url)) as database:
+        listed = db.queries.studies(database)
     if options.json:
         print_json(listed)
         return 0
