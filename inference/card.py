@@ -1,13 +1,8 @@
-"""Read and write a model's card (card.toml)."""
+"""Read a model's card (card.toml)."""
 
-import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
-
-from pydantic import ValidationError
 
 from dicom_node.core.errors import BundleError
 from dicom_node.core.types import CodedConcept
@@ -20,6 +15,8 @@ from inference.api import (
     Scope,
     Window,
 )
+from inference.card_agreement import code_faults, disagreements
+from inference.card_mending import read_tables
 from inference.card_tables import (
     CardFile,
     ClassTable,
@@ -27,14 +24,31 @@ from inference.card_tables import (
     InputTable,
     LabelsTable,
 )
-from inference.select.spec import SELECTION_KEYS, SelectionSpec
+from inference.card_text import write_card as write_card
+from inference.select.spec import SelectionSpec
 
 CARD_NAME = "card.toml"
 CARD_LIMIT_BYTES = 8 << 20
 LABEL_LIMIT = 100_000
 CODE_MEANING_LIMIT = 64  # LO, PS3.5 6.2
 
-Value: TypeAlias = str | int | float | bool | Sequence["Value"] | Mapping[str, "Value"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardReading:
+    """A card and all that is wrong with it.
+
+    Args:
+        card: None where nothing can be made of the file; with faults it has
+            stand-ins at `mended` and must not be used to infer.
+        faults: what must not be.
+        doubts: codes that cannot be ones of their scheme.
+        mended: keys whose values could not be used, e.g. "network.architecture".
+    """
+
+    card: ModelCard | None
+    faults: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    mended: frozenset[str] = frozenset()
 
 
 def load_card(folder: Path) -> ModelCard:
@@ -43,36 +57,64 @@ def load_card(folder: Path) -> ModelCard:
     Raises:
         BundleError: card.toml is missing or has faults; all are named.
     """
-    text = _read_text(folder / CARD_NAME)
+    reading = examine_card(folder)
+    if reading.card is None or reading.faults:
+        raise BundleError(f"{CARD_NAME}: {'; '.join(reading.faults)}")
+    return reading.card
+
+
+def examine_card(folder: Path) -> CardReading:
+    """Read the card of a folder as far as it can be read, and name every fault."""
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise BundleError(f"{CARD_NAME} is not valid TOML: {error}") from error
-    try:
-        card = CardFile.model_validate(document)
-    except ValidationError as error:
-        raise BundleError(f"{CARD_NAME}: {_faults(error)}") from error
-    classes = (
-        _read_labels(folder, card.labels)
-        if card.labels
-        else tuple(_class(item) for item in card.classes)
+        document = tomllib.loads(_read_text(folder / CARD_NAME))
+    except BundleError as error:
+        return CardReading(card=None, faults=(str(error),))
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return CardReading(card=None, faults=(f"is not valid TOML: {error}",))
+    tables, structural, mended = read_tables(document)
+    if tables is None:
+        return CardReading(card=None, faults=structural, mended=mended)
+    faults = list(structural)
+    faults += [
+        found.text
+        for found in disagreements(tables)
+        if not any(_touches(place, mended) for place in found.places)
+    ]
+    classes = tuple(_class(item) for item in tables.classes)
+    if tables.labels and "labels" not in mended:
+        try:
+            classes = _read_labels(folder, tables.labels)
+        except BundleError as error:
+            faults.append(str(error))
+        if tables.output.top_k is not None and tables.output.top_k > len(classes) > 0:
+            faults.append("output.top_k is above the number of classes")
+    return CardReading(
+        card=_build_card(folder, tables, classes),
+        faults=tuple(faults),
+        doubts=tuple(found.text for found in code_faults(tables)),
+        mended=mended,
     )
-    return _build_card(folder, card, classes)
+
+
+def _touches(place: str, mended: frozenset[str]) -> bool:
+    return any(f"{one}.".startswith(f"{place}.") for one in mended)
 
 
 def _build_card(
     folder: Path, card: CardFile, classes: tuple[ClassSpec, ...]
 ) -> ModelCard:
     model, network = card.model, card.network
-    if card.output.top_k is not None and card.output.top_k > len(classes):
-        raise BundleError(f"{CARD_NAME}: output.top_k is above the number of classes")
     return ModelCard(
         name=model.name,
         version=model.version,
         manufacturer=model.manufacturer,
         folder=folder,
-        architecture=network.architecture,
-        arch_options=tuple(network.options.items()),
+        architecture=network.architecture or "",
+        python_class=network.python_class or "",
+        arch_options=tuple(
+            (name, tuple(value) if isinstance(value, list) else value)
+            for name, value in network.options.items()
+        ),
         weights_sha256=network.weights_sha256,
         input=_input_spec(card.input),
         classes=classes,
@@ -83,6 +125,8 @@ def _build_card(
         aggregate_frames=card.aggregation.frames,
         aggregate_images=card.aggregation.images,
         max_frames=card.aggregation.max_frames,
+        aggregate_k=card.aggregation.k,
+        group_by=card.aggregation.group_by,
         batch_size=network.batch_size,
         intended_use=model.intended_use,
         research_only=model.research_only,
@@ -121,6 +165,9 @@ def _class(table: ClassTable) -> ClassSpec:
         undetermined_below=table.undetermined_below,
         site=_concept(table.site) if table.site else None,
         report=table.report,
+        unit=_concept(table.unit) if table.unit else None,
+        lower=table.lower,
+        upper=table.upper,
     )
 
 
@@ -164,117 +211,3 @@ def _read_text(path: Path) -> str:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise BundleError(f"{path.name} is not UTF-8 text") from error
-
-
-def _faults(error: ValidationError) -> str:
-    """Say every fault in one line, each with the key it stands at."""
-    faults = []
-    for item in error.errors(include_url=False, include_input=False):
-        place = ".".join(str(part) for part in item["loc"])
-        text = {
-            "missing": "is missing",
-            "extra_forbidden": "is not a key of a card",
-        }.get(item["type"], item["msg"].removeprefix("Value error, "))
-        faults.append(f"{place}: {text}" if place else text)
-    return "; ".join(faults)
-
-
-def write_card(card: ModelCard) -> str:
-    """Give the text of card.toml; `load_card` reads the same card back."""
-    lines = ["# What is known of this model: `dicom-node models verify` checks it."]
-    for heading, comment, values in _tables(card):
-        lines += ["", *(f"# {line}" for line in comment.splitlines()), heading]
-        lines += [f"{_key(key)} = {_text(value)}" for key, value in values.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _tables(card: ModelCard) -> Iterator[tuple[str, str, dict[str, Value]]]:
-    """Give heading, comment and values of every table, in the order of reading."""
-    yield (
-        "[model]",
-        "",
-        _pick(
-            card,
-            "name version manufacturer licence intended_use research_only "
-            "description training_data",
-        ),
-    )
-    network = _pick(card, "architecture weights_sha256 batch_size")
-    if card.arch_options:
-        network["options"] = dict(card.arch_options)
-    yield "[network]", "A timm model; its weights are weights.safetensors.", network
-    yield (
-        "[input]",
-        "Rows and columns, windowing, then (x - mean) / std.",
-        _pick(
-            replace(card.input, windows=()),
-            "size channels resize windowing windowing_fallback window_index "
-            "percentiles mean std",
-        ),
-    )
-    for window in card.input.windows:
-        yield "[[input.windows]]", "", _pick(window, "center width function")
-    yield "[output]", "", _pick(card, "activation top_k")
-    for item in card.classes:
-        values = _pick(item, "name threshold undetermined_below report")
-        for name, concept in (("concept", item.concept), ("site", item.site)):
-            if concept is not None:
-                values[name] = _pick(concept, "value scheme meaning")
-        yield "[[classes]]", "", values
-    yield (
-        "[calibration]",
-        "p = activation(slope * logit + intercept)",
-        _pick(card.calibration, "method slope intercept"),
-    )
-    yield (
-        "[scope]",
-        "Outside it there is no finding; a missing attribute is outside.",
-        _pick(
-            card.scope,
-            "modalities sop_class_uids body_parts view_positions min_age_years "
-            "max_age_years exclude_for_processing include_secondary",
-        ),
-    )
-    if card.selection != SelectionSpec():
-        yield "[selection]", "", _pick(card.selection, " ".join(SELECTION_KEYS))
-    yield (
-        "[aggregation]",
-        "",
-        {
-            "frames": card.aggregate_frames,
-            "images": card.aggregate_images,
-            "max_frames": card.max_frames,
-        },
-    )
-    yield "[performance]", "", {"data": card.performance_data}
-    yield (
-        "[performance.figures]",
-        "Estimates with their 95 % intervals.",
-        {name: _pick(item, "estimate low high") for name, item in card.performance},
-    )
-
-
-def _pick(source: object, names: str) -> dict[str, Value]:
-    """Give the named attributes that say something: not None, not an empty list."""
-    values = {name: getattr(source, name) for name in names.split()}
-    return {name: value for name, value in values.items() if value not in (None, ())}
-
-
-def _key(key: str) -> str:
-    return key if key.isascii() and key.replace("_", "a").isalnum() else _text(key)
-
-
-def _text(value: Value) -> str:
-    """Write a TOML value; its strings, but for DEL, escape as JSON strings do."""
-    match value:
-        case bool():
-            return str(value).lower()
-        case str():
-            return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-        case int() | float():
-            return repr(value)
-        case Mapping():
-            items = (f"{_key(key)} = {_text(item)}" for key, item in value.items())
-            return "{ " + ", ".join(items) + " }" if value else "{}"
-        case Sequence():
-            return "[" + ", ".join(_text(item) for item in value) + "]"

@@ -1,7 +1,7 @@
-"""The tables of card.toml: what may stand in them and what must agree."""
+"""The tables of card.toml: what may stand in them; card_agreement.py: what agrees."""
 
 import re
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -22,11 +22,18 @@ Architecture = Annotated[
     str, Field(max_length=128, pattern=r"^[A-Za-z0-9_]+(\.[A-Za-z0-9_]+)?$")
 ]
 Digest = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Probability = Annotated[float, Field(ge=0, le=1)]
+PythonClass = Annotated[
+    str,
+    Field(
+        max_length=256,
+        pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:"
+        r"[A-Za-z_][A-Za-z0-9_]*$",
+    ),
+]
 Pixels = Annotated[int, Field(ge=1, le=8192)]
-T = TypeVar("T")
-Option = str | int | float | bool
-Aggregation = Literal["max", "mean", "noisy_or"]
+Scalar = str | int | float | bool
+Option = Scalar | list[Scalar]
+Aggregation = Literal["max", "mean", "topk_mean", "noisy_or"]
 
 # Keywords of timm.create_model that the card says elsewhere or that would load
 # something beside weights.safetensors.
@@ -46,12 +53,6 @@ RESERVED_OPTIONS = frozenset(
 )
 
 
-def _raise_if(table: T, faults: list[str]) -> T:
-    if faults:
-        raise ValueError("; ".join(faults))
-    return table
-
-
 class ModelTable(Table):
     """Who made what, and what for."""
 
@@ -66,12 +67,13 @@ class ModelTable(Table):
 
 
 class NetworkTable(Table):
-    """The timm model and its weights."""
+    """The timm model, or a class by dotted path, and its weights."""
 
-    architecture: Architecture
+    architecture: Architecture | None = None
+    python_class: PythonClass | None = None
     weights_sha256: Digest
     batch_size: Annotated[int, Field(ge=1, le=4096)] = 16
-    options: dict[str, Option] = {}
+    options: dict[str, Option] = Field(default_factory=dict)
 
     @field_validator("options")
     @classmethod
@@ -112,22 +114,6 @@ class InputTable(Table):
     mean: Annotated[tuple[float, ...], Field(strict=False)] = ()
     std: Annotated[tuple[float, ...], Field(strict=False)] = ()
 
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        faults = []
-        for name, values in (("mean", self.mean), ("std", self.std)):
-            if values and len(values) != self.channels:
-                faults.append(f"{name} needs one value for each of the channels")
-        if any(value <= 0 for value in self.std):
-            faults.append("std must be above 0")
-        if not 0 <= self.percentiles[0] < self.percentiles[1] <= 100:
-            faults.append("percentiles must rise within 0 to 100")
-        if self.windowing == "model" and len(self.windows) not in {1, self.channels}:
-            faults.append("windowing 'model' needs one window, or one per channel")
-        if self.windowing != "model" and self.windows:
-            faults.append("windows are used with windowing 'model' only")
-        return _raise_if(self, faults)
-
 
 class ConceptTable(Table):
     """A coded concept. Source: PS3.3 8.8."""
@@ -142,24 +128,19 @@ class ClassTable(Table):
 
     name: Annotated[str, Field(min_length=1, max_length=256)]
     concept: ConceptTable
-    threshold: Probability | None = None
-    undetermined_below: Probability | None = None
+    threshold: float | None = None
+    undetermined_below: float | None = None
     site: ConceptTable | None = None
     report: bool = True
-
-    @model_validator(mode="after")
-    def _band(self) -> Self:
-        if self.undetermined_below is None:
-            return self
-        if self.threshold is None or self.undetermined_below > self.threshold:
-            raise ValueError("undetermined_below needs a threshold at or above it")
-        return self
+    unit: ConceptTable | None = None
+    lower: float | None = None
+    upper: float | None = None
 
 
 class OutputTable(Table):
     """What the logits mean."""
 
-    activation: Literal["sigmoid", "softmax"]
+    activation: Literal["sigmoid", "softmax", "identity"]
     top_k: Annotated[int, Field(ge=1)] | None = None
 
 
@@ -171,20 +152,11 @@ class LabelsTable(Table):
 
 
 class CalibrationTable(Table):
-    """p = activation(slope * logit + intercept)."""
+    """score = activation(slope * logit + intercept)."""
 
-    method: Literal["none", "temperature", "platt"] = "none"
+    method: Literal["none", "temperature", "platt", "linear"] = "none"
     slope: Annotated[float, Field(gt=0)] = 1.0
     intercept: float = 0.0
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        faults = []
-        if self.method == "none" and (self.slope, self.intercept) != (1, 0):
-            faults.append("method 'none' has slope 1 and intercept 0")
-        if self.method == "temperature" and self.intercept != 0:
-            faults.append("method 'temperature' has intercept 0")
-        return _raise_if(self, faults)
 
 
 class ScopeTable(Table):
@@ -199,19 +171,14 @@ class ScopeTable(Table):
     exclude_for_processing: bool = True
     include_secondary: bool = False
 
-    @model_validator(mode="after")
-    def _ages(self) -> Self:
-        low, high = self.min_age_years, self.max_age_years
-        if low is not None and high is not None and low > high:
-            raise ValueError("min_age_years is above max_age_years")
-        return self
-
 
 class AggregationTable(Table):
     """How scores of frames and of images become one score."""
 
     frames: Aggregation = "max"
     images: Aggregation = "max"
+    k: Annotated[int, Field(ge=1, le=10_000)] = 3
+    group_by: Literal["none", "laterality", "view"] = "none"
     max_frames: Annotated[int, Field(ge=1, le=10_000)] = 32
 
 
@@ -233,7 +200,7 @@ class PerformanceTable(Table):
     """What was measured, and on which data."""
 
     data: Prose = ""
-    figures: dict[str, EstimateTable] = {}
+    figures: dict[str, EstimateTable] = Field(default_factory=dict)
 
 
 class CardFile(Table):
@@ -250,23 +217,3 @@ class CardFile(Table):
     selection: SelectionTable = SelectionTable()
     aggregation: AggregationTable = AggregationTable()
     performance: PerformanceTable = PerformanceTable()
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        faults = []
-        if bool(self.classes) == (self.labels is not None):
-            faults.append("say either [[classes]] or [labels]")
-        names = [item.name for item in self.classes]
-        if len(set(names)) != len(names):
-            faults.append("two classes have the same name")
-        reported = [item.concept for item in self.classes if item.report]
-        if len({(item.scheme, item.value) for item in reported}) != len(reported):
-            faults.append("two reported classes have the same code")
-        if self.classes and not reported:
-            faults.append("no class has report = true")
-        if self.output.activation == "softmax":
-            if len(self.classes) == 1:
-                faults.append("activation 'softmax' needs two classes or more")
-            if self.calibration.method == "platt":
-                faults.append("calibration 'platt' needs activation 'sigmoid'")
-        return _raise_if(self, faults)

@@ -64,6 +64,10 @@ class InferenceError(NodeError):
         self.retryable = retryable
 
 
+class ScoreError(InferenceError):
+    """A score that is no result, e.g. not a number: the whole job fails."""
+
+
 class ReportError(NodeError):
     """A report that cannot be built from this study."""
 

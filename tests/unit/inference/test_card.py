@@ -122,7 +122,7 @@ def test_a_card_that_is_missing_or_not_text_is_refused(tmp_path: Path) -> None:
 
 def test_a_label_file_gives_one_class_per_line(tmp_path: Path) -> None:
     text = write_card(make_card(tmp_path))
-    start, end = text.index("[[classes]]"), text.index("# p = activation")
+    start, end = text.index("[[classes]]"), text.index("# score = activation")
     labels = '[labels]\nfile = "labels.txt"\nscheme = "99LABELS"\n\n'
     _write(tmp_path, text[:start] + labels + text[end:])
     (tmp_path / "labels.txt").write_text(f"tench\ngreat white\n{'x' * 70}\n\n")
