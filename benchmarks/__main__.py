@@ -14,7 +14,14 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks import soak
-from benchmarks.machine import command_line, describe, places
+from benchmarks.inference_page import (
+    InferenceFigures,
+    inference_document,
+    show_inference,
+    write_section,
+)
+from benchmarks.inference_run import COMMANDS, measure_inference
+from benchmarks.machine import command_line, describe, describe_inference, places
 from benchmarks.measure import Place, Plan, measure_row, steps_of
 from benchmarks.memory import CASES, measure_memory
 from benchmarks.page import Figures, document, write_page
@@ -22,8 +29,10 @@ from benchmarks.processes import BenchmarkError
 from benchmarks.report_time import measure_report_time
 from benchmarks.rows import Row, chosen
 from benchmarks.screen import show, steps
+from tests.peers import PROJECT
 
 _INTERRUPTED = 130
+_DATA = PROJECT.parent / "shared" / "data" / "cxr" / "fullres"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -35,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         if options.command == "soak":
             return soak.run(soak.plan_of(options), options.folder)
+        if options.command in COMMANDS or options.command == "inference":
+            return _inference(options, given)
         with places(options.folder, tls=True) as place:
             figures = _measure(options, place, command_line(given))
         if options.json:
@@ -51,12 +62,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _measure(options: argparse.Namespace, place: Place, command: str) -> Figures:
-    begun = time.monotonic()
-    plan = Plan(
+def _inference(options: argparse.Namespace, given: Sequence[str]) -> int:
+    """Measure one command of inference, or all; a page keeps what was written last."""
+    names = tuple(COMMANDS) if options.command == "inference" else (options.command,)
+    with places(options.folder, tls=False) as place:
+        for name in names:
+            plan = _plan(options)
+            with steps(len(COMMANDS[name])) as bar:
+                figures = InferenceFigures(
+                    name=name,
+                    machine=describe_inference(),
+                    command=command_line([name, *given[1:]]),
+                    plan=plan,
+                    contests=measure_inference(
+                        name, place, plan, data=options.data, on_step=bar.next
+                    ),
+                )
+            if options.json:
+                print(json.dumps(inference_document(figures), indent=2))
+            else:
+                show_inference(figures)
+            if options.write:
+                write_section(options.write, figures)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> Plan:
+    return Plan(
         rounds=options.rounds or (3 if options.quick else 5),
         seconds=options.seconds or (0.4 if options.quick else 1.0),
     )
+
+
+def _measure(options: argparse.Namespace, place: Place, command: str) -> Figures:
+    begun = time.monotonic()
+    plan = _plan(options)
     figures = Figures(machine=describe(place), command=command, plan=plan)
     if options.command in {"all", "receive"}:
         rows = chosen(options.durability, options.only)
@@ -88,10 +128,13 @@ def _parser() -> argparse.ArgumentParser:
         "command",
         nargs="?",
         default="all",
-        choices=("all", "receive", "memory", "report", "soak"),
-        help="receive: side by side with other receivers; memory: of our receiver "
-        "processes; report: from the last image to the report; soak: for as long "
-        "as you like, with a check at the end",
+        choices=("all", "receive", "memory", "report", "soak", "inference", *COMMANDS),
+        help="all: of receiving; receive: side by side with other receivers; memory: "
+        "of our receiver processes; report: from the last image to the report; soak: "
+        "for as long as you like, with a check at the end; inference: all of the "
+        "following; prepare, window, decode: the parts of an image's way; engines: "
+        "what runs a model; node, predict: from C-STORE to tensors or predictions; "
+        "latency: of one radiograph's report",
     )
     parser.add_argument(
         "--folder", type=Path, help="where what syncs is measured: a folder on a disk"
@@ -107,6 +150,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     measured.add_argument(
         "--only", default="", help="rows whose title has all these words"
+    )
+    measured.add_argument(
+        "--data", type=Path, default=_DATA, help="radiographs for `decode`, if there"
     )
     soak.add_options(parser.add_argument_group("soak"))
     return parser

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +20,16 @@ from tests.peers import PROJECT, find_tool
 
 _MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - asked for by its nature
 _MEMORY_BYTES: Final = 4 << 30
+_PACKAGES: Final = (
+    "torch",
+    "timm",
+    "openvino",
+    "pydicom",
+    "pillow",
+    "imagecodecs",
+    "pylibjpeg-libjpeg",
+    "pylibjpeg-openjpeg",
+)
 _VERSION: Final = re.compile(r"v?(\d+\.\d+[\w.+-]*)")
 
 
@@ -38,6 +48,17 @@ def describe(place: Place) -> dict[str, str]:
         "Orthanc": _tool_version("Orthanc"),
         "pynetdicom": version("pynetdicom"),
         "Python": platform.python_version(),
+    }
+
+
+def describe_inference() -> dict[str, str]:
+    """Say the same of a machine that runs models, in few words."""
+    return {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        "load before": f"{os.getloadavg()[0]:.2f}",
+        "dicom-node": f"{version('dicom-node')}{_commit()}",
+        **{name: _package(name) for name in _PACKAGES},
     }
 
 
@@ -128,6 +149,13 @@ def _tool_version(name: str) -> str:
     said = _output([str(program), "--version"])
     found = _VERSION.search(said)
     return found.group(1) if found else "unknown"
+
+
+def _package(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _commit() -> str:

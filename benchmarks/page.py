@@ -45,14 +45,23 @@ def write_page(path: Path, figures: Figures) -> None:
     Raises:
         BenchmarkError: the page or its markers are not there.
     """
+    replace_between(path, (BEGIN, END), markdown(figures))
+
+
+def replace_between(path: Path, markers: tuple[str, str], content: str) -> None:
+    """Replace what lies between two marker lines of a page.
+
+    Raises:
+        BenchmarkError: the page or its markers are not there.
+    """
+    begin, end = markers
     if not path.is_file():
         raise BenchmarkError(f"there is no page {path}")
-    before, found_begin, rest = path.read_text("utf-8").partition(BEGIN)
-    _, found_end, after = rest.partition(END)
+    before, found_begin, rest = path.read_text("utf-8").partition(begin)
+    _, found_end, after = rest.partition(end)
     if not (found_begin and found_end):
-        raise BenchmarkError(f"{path} has no lines '{BEGIN}' and '{END}'")
-    text = f"{before}{BEGIN}\n{markdown(figures)}{END}{after}"
-    path.write_text(text, "utf-8")
+        raise BenchmarkError(f"{path} has no lines '{begin}' and '{end}'")
+    path.write_text(f"{before}{begin}\n{content}{end}{after}", "utf-8")
 
 
 def markdown(figures: Figures) -> str:
