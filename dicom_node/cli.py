@@ -155,6 +155,20 @@ def _replay(sub: argparse.ArgumentParser) -> None:
         action="store_true",
         help="infer again and compare with the stored result; change nothing",
     )
+    sub.add_argument(
+        "--tolerance",
+        type=_tolerance,
+        metavar="X",
+        default=0.0,
+        help="largest difference of a score that --verify lets pass (0: the same bits)",
+    )
+
+
+def _tolerance(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError("takes a number from 0")
+    return value
 
 
 def _models(sub: argparse.ArgumentParser) -> None:

@@ -12,15 +12,12 @@ from db.engine import Database
 from db.story import JobStory
 from dicom_node import app, pipeline
 from dicom_node.commands.screen import loaded, print_json
+from dicom_node.commands.verify import verify
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import NodeError, UsageError
 from dicom_node.core.ids import DeviceUID, StudyId
 from dicom_node.core.states import StudyState, WorkState
 from dicom_node.core.types import Prediction, Study
-from dicom_node.store.inputs import open_inputs
-
-# Two runs on one device class agree to rounding (I11); another device may not.
-_TOLERANCE = 1e-4
 
 
 def retry(options: argparse.Namespace) -> int:
@@ -52,11 +49,13 @@ def replay(options: argparse.Namespace) -> int:
 
 def _replay(options: argparse.Namespace, settings: Settings, database: Database) -> int:
     study = _load(database, options.study)
-    if study.state is StudyState.RECEIVING:
-        raise NodeError("the study is still being received: wait until it is routed")
     latest = _latest_jobs(database, study)
     if options.verify:
-        return _verify(options, settings, study, latest)
+        stored = {name: job.prediction for name, job in latest.items()}
+        known = {name: one for name, one in stored.items() if one is not None}
+        return verify(options, settings, study=study, stored=known)
+    if study.state is StudyState.RECEIVING:
+        raise NodeError("the study is still being received: wait until it is routed")
     revision = None
     sent = 0
     if _unchanged(settings, study, latest):
@@ -133,43 +132,3 @@ def _device_uid(settings: Settings, model: str) -> DeviceUID:
     from inference.bundle import find_bundle
 
     return find_bundle(model, settings.models.folder).device_uid
-
-
-def _verify(
-    options: argparse.Namespace,
-    settings: Settings,
-    study: Study,
-    latest: Mapping[str, JobStory],
-) -> int:
-    """Infer again and compare; nothing is stored and nothing is sent."""
-    stored = {name: job.prediction for name, job in latest.items() if job.prediction}
-    if not stored:
-        raise NodeError("there is no stored result of this revision to compare with")
-    executor = app.build_executor(settings)
-    files = open_inputs(app.instance_store(settings), study.evidence)
-    found = {
-        model: _difference(before, executor.predict(model, files))
-        for model, before in stored.items()
-    }
-    executor.close()
-    if options.json:
-        print_json({"agrees": not any(found.values()), "differences": found})
-    else:
-        for model, difference in found.items():
-            print(f"{model}: {difference or 'the same result'}")
-    return 1 if any(found.values()) else 0
-
-
-def _difference(before: Prediction, after: Prediction) -> str:
-    """Name what differs between two predictions; "" if nothing does."""
-    if before.device_uid != after.device_uid:
-        return "the model is another one now (version or weights)"
-    if before.outcome is not after.outcome:
-        return f"the outcome was {before.outcome} and is {after.outcome}"
-    for old, new in zip(before.findings, after.findings, strict=False):
-        if abs(old.probability - new.probability) > _TOLERANCE:
-            return (
-                f"the probability of {old.concept.meaning} was "
-                f"{old.probability:.4f} and is {new.probability:.4f}"
-            )
-    return ""

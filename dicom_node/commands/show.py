@@ -16,8 +16,10 @@ from dicom_node.commands.studies import (
     describe_value,
 )
 from dicom_node.core.errors import NodeError, UsageError
+from dicom_node.core.provenance import Provenance
 
 _SHOWN_IMAGES = 12
+_DIGITS = 12  # of a digest
 
 
 def show(options: argparse.Namespace) -> int:
@@ -124,8 +126,26 @@ def _print_job(screen: Console, job: JobStory) -> None:
         screen.print(f"  image {image.sop_instance_uid}: {text}", markup=False)
     if len(images) > _SHOWN_IMAGES:
         screen.print(f"  and {len(images) - _SHOWN_IMAGES} more images")
+    if job.prediction and job.prediction.provenance:
+        text = _say_made_with(job.prediction.provenance)
+        screen.print(f"  made with: {text}", markup=False)
     if job.deliveries:
         screen.print(f"  delivered: {describe_deliveries(summary)}")
     for delivery in job.deliveries:
         if delivery.reason:
             screen.print(f"    {delivery.reason}", markup=False)
+
+
+def _say_made_with(made_with: Provenance) -> str:
+    """Say it short; `--json` has it whole."""
+    machinery = made_with.machinery
+    digests = (
+        ("weights", made_with.weights_sha256),
+        ("card", made_with.card_sha256),
+        ("preprocessing", made_with.preprocessing_sha256),
+        (f"code {made_with.code_version}", made_with.code_sha256),
+    )
+    named = [f"{name} {digest[:_DIGITS]}" for name, digest in digests if digest]
+    ran = f"{machinery.engine} {machinery.precision} on {machinery.device}"
+    torch = dict(machinery.libraries).get("torch", "?")
+    return ", ".join([*named, f"torch {torch}", ran, f"{machinery.threads} threads"])
