@@ -50,6 +50,7 @@ def _reduce(
     table: npt.NDArray[np.float64], method: str, *, k: int, measures: bool
 ) -> npt.NDArray[np.float64]:
     """Reduce (rows, classes), sorted within each class, to (classes,)."""
+    values: npt.NDArray[np.float64]
     if method == "max":
         values = table[-1]
     elif method == "mean":

@@ -13,8 +13,9 @@ from inference.calibrate import calibrate
 from inference.conclude import conclude
 from inference.pixels.prepare import prepare
 from inference.run.device import choose_device
+from inference.vit.fit import fit_weights
 from inference.vit.network import CONSTRUCTOR_ERRORS, create_network
-from inference.vit.weights import check_fit, read_weights
+from inference.vit.weights import read_weights
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 
@@ -50,8 +51,7 @@ class TimmModel:
         chosen = choose_device(device)
         weights = read_weights(self._card)
         network = create_network(self._card)
-        check_fit(network.state_dict(), weights)
-        network.load_state_dict(weights, strict=True)
+        network.load_state_dict(fit_weights(network, weights), strict=True)
         self._device = torch.device(chosen)
         self._network = network.eval().requires_grad_(False).to(self._device)
         self._try_once()

@@ -11,6 +11,8 @@ from inference.api import ModelCard
 
 State = dict[str, torch.Tensor]
 
+WEIGHTS_NAME = "weights.safetensors"
+
 PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".tar"})
 # A zip file (torch.save since 1.6), or a pickle of protocol 2 to 5.
 _PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -29,26 +31,78 @@ def read_weights(card: ModelCard) -> State:
     Raises:
         BundleError: missing, pickled, another digest, or not finite.
     """
-    content = _read_file(card)
-    if content.startswith(_PICKLE_STARTS):
-        raise BundleError(f"weights.safetensors is a pickle: {_REMEDY}")
+    content = read_content(card)
+    if fault := digest_fault(card, content):
+        raise BundleError(fault)
+    state = parse_weights(content)
+    if bad := not_finite(state):
+        raise BundleError(_not_finite_fault(bad))
+    return state
+
+
+def digest_fault(card: ModelCard, content: bytes) -> str:
+    """Say that the bytes are not those of the card, "" if they are."""
     digest = hashlib.sha256(content).hexdigest()
-    if digest != card.weights_sha256:
-        raise BundleError(
-            f"weights.safetensors has sha256 {digest}, the card says "
-            f"{card.weights_sha256}: copy the bundle again, or correct the card if "
-            "the change was meant"
-        )
+    if digest == card.weights_sha256:
+        return ""
+    return (
+        f"weights.safetensors has sha256 {digest}, the card says "
+        f"{card.weights_sha256}: copy the bundle again, or correct the card if "
+        "the change was meant"
+    )
+
+
+def parse_weights(content: bytes, name: str = WEIGHTS_NAME) -> State:
+    """Parse safetensors as float32 tensors on the CPU.
+
+    Raises:
+        BundleError: pickled, or not safetensors; `name` is the file's, for the text.
+    """
+    if content.startswith(_PICKLE_STARTS):
+        raise BundleError(f"{name} is a pickle: {_REMEDY}")
     try:
         state: State = parse_safetensors(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise BundleError(
-            f"weights.safetensors cannot be parsed: {type(error).__name__}"
-        ) from error
-    return {name: _as_float32(name, tensor) for name, tensor in state.items()}
+        raise BundleError(f"{name} cannot be parsed: {type(error).__name__}") from error
+    return {
+        key: tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+        for key, tensor in state.items()
+    }
 
 
-def _read_file(card: ModelCard) -> bytes:
+def not_finite(state: State) -> list[str]:
+    """Name the tensors that hold values which are no finite numbers."""
+    return [
+        name
+        for name, tensor in state.items()
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
+    ]
+
+
+def _not_finite_fault(names: list[str]) -> str:
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    verb = "have" if more else "has"
+    return f"weights.safetensors: '{names[0]}'{more} {verb} values that are not finite"
+
+
+def weight_faults(card: ModelCard, content: bytes) -> tuple[State | None, list[str]]:
+    """Parse weights whatever their digest says, and name everything wrong with them."""
+    faults = [fault for fault in [digest_fault(card, content)] if fault]
+    try:
+        state = parse_weights(content)
+    except BundleError as error:
+        return None, [*faults, str(error)]
+    if bad := not_finite(state):
+        faults.append(_not_finite_fault(bad))
+    return state, faults
+
+
+def read_content(card: ModelCard) -> bytes:
+    """Read the bytes of the weights file.
+
+    Raises:
+        BundleError: there is none, or it cannot be read.
+    """
     try:
         return card.weights_path.read_bytes()
     except FileNotFoundError:
@@ -67,17 +121,6 @@ def pickled_files(card: ModelCard) -> list[str]:
         for path in card.folder.iterdir()
         if path.suffix.lower() in PICKLE_SUFFIXES
     )
-
-
-def _as_float32(name: str, tensor: torch.Tensor) -> torch.Tensor:
-    if not tensor.is_floating_point():
-        return tensor
-    values = tensor.to(torch.float32)
-    if not bool(torch.isfinite(values).all()):
-        raise BundleError(
-            f"weights.safetensors: '{name}' has values that are not finite"
-        )
-    return values
 
 
 def check_fit(model: State, weights: State) -> None:
