@@ -116,6 +116,8 @@ class Messages:
             raise Broken("a data set is longer than the limit", ABORT_BY_NODE)
         if last:
             self._finish(incoming)
+        elif incoming.refusal is not None:
+            self._refuse_early(incoming)
 
     def flush(self) -> None:
         """Let go of every fragment."""

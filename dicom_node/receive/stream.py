@@ -33,6 +33,8 @@ PDU_SLACK_BYTES: Final = 1024
 _MAX_CONTROL_BYTES: Final = 4096
 _QUICKACK: Final = getattr(socket, "TCP_QUICKACK", None)
 _TICK_SECONDS: Final = 1.0
+_LOOK_SECONDS: Final = 0.25  # between two looks at the time that a peer takes
+_MIN_ROOM_BYTES: Final = 32 * 1024
 _TIMEVAL: Final = struct.Struct("@ll")
 
 RELEASED: Final = "released"
@@ -88,6 +90,7 @@ class PduReader:
         self._fragment_left = 0
         self._context_id = 0
         self._control = 0
+        self._held = False  # whether the sink has fragments
         self._end = ""
 
     def run(self) -> str:
@@ -97,22 +100,31 @@ class PduReader:
             Broken: the peer broke the protocol or took too long.
             OSError: the connection failed.
         """
-        receive, kept = self._receiver(), 0
+        receive, view = self._receiver(), self._view
+        at = end = 0  # what lies between was not looked at
         while True:
-            count = receive(kept)
+            count = receive(end)
             if count is None:
                 self._sink.check_time(time.monotonic(), heard=False)
                 continue
             if not count:
                 return CLOSED
-            end = kept + count
-            used = self._consume(end)
-            self._sink.flush()
+            end += count
+            at = self._consume(at, end)
             if self._end:
+                self._sink.flush()
                 return self._end
-            kept = end - used
-            if kept:  # an incomplete header, a few bytes
-                self._view[:kept] = bytes(self._view[used:end])
+            if at == end and not self._held:
+                at = end = 0
+            elif len(view) - end < _MIN_ROOM_BYTES:
+                # Not before: most senders bring a few KiB at a time, and what is done
+                # once for all of them costs as much as for each.
+                self._sink.flush()
+                self._held = False
+                left = end - at
+                if left:  # an incomplete header, a few bytes
+                    view[:left] = bytes(view[at:end])
+                at, end = 0, left
 
     def _receiver(self) -> Callable[[int], int | None]:
         """Make the function that fills the buffer; it gives None after a tick."""
@@ -120,10 +132,12 @@ class PduReader:
         receive, check = connection.recv_into, self._sink.check_time
         acknowledge = connection.setsockopt
         ticks = time.monotonic
+        look_at = 0.0
 
-        def fill(kept: int) -> int | None:
+        def fill(end: int) -> int | None:
+            nonlocal look_at
             try:
-                count = receive(view[kept:])
+                count = receive(view[end:])
             except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
                 return None
             except InterruptedError:
@@ -132,14 +146,17 @@ class PduReader:
                 # Stock senders write a PDU in two halves with Nagle on and wait 40 ms
                 # for the first half's delayed acknowledgement.
                 acknowledge(socket.IPPROTO_TCP, _QUICKACK, 1)
-            check(ticks(), heard=True)
+            now = ticks()
+            if now >= look_at:
+                look_at = now + _LOOK_SECONDS
+                check(now, heard=True)
             return count
 
         return fill
 
-    def _consume(self, end: int) -> int:
-        """Hand on what lies in the first `end` bytes; return how many were used."""
-        view, sink, at = self._view, self._sink, 0
+    def _consume(self, at: int, end: int) -> int:
+        """Hand on what lies from `at` to `end`; return where the rest begins."""
+        view, sink = self._view, self._sink
         while at < end and not self._end:
             left = self._fragment_left
             if not left:
@@ -155,6 +172,7 @@ class PduReader:
             if self._control & _COMMAND:
                 sink.command(self._context_id, view[at:stop], last=last)
             else:
+                self._held = not last
                 sink.data(self._context_id, view[at:stop], last=last)
             at = stop
         return at
