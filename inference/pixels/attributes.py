@@ -1,35 +1,34 @@
 """Read header attributes as files have them: empty, padded, mistyped, per frame."""
 
 import math
+import struct
 from collections.abc import Iterator, Sequence
+from functools import cache
 
 import numpy as np
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
 
 from dicom_node.core.errors import PixelError
 from inference.pixels.border import third_party
 
-_BINARY = {"US": "u2", "SS": "i2", "UL": "u4", "SL": "i4", "FL": "f4", "FD": "f8"}
+_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 
 
 def has(dataset: Dataset, keyword: str) -> bool:
     """Say whether the attribute is there with a value."""
-    if keyword not in dataset:
-        return False
-    with third_party(f"{keyword} cannot be read"):
-        element = dataset.get_item(keyword)
-        value = element.value if element is not None else None
-        return value is not None and not (hasattr(value, "__len__") and not len(value))
+    return _find(dataset, keyword) is not None
 
 
 def text(dataset: Dataset, keyword: str) -> str:
     """Return the first value of a code string in upper case, "" without one."""
-    if not has(dataset, keyword):
+    element = _find(dataset, keyword)
+    if element is None:
         return ""
-    with third_party(f"{keyword} cannot be read"):
-        value = dataset.get_item(keyword).value
+    with _reading(f"{keyword} cannot be read"):
+        value = element.value
         if isinstance(value, bytes):
             value = value.decode("ascii", "replace")
         if not isinstance(value, str) and isinstance(value, Sequence):
@@ -46,10 +45,10 @@ def numbers(dataset: Dataset, keyword: str) -> tuple[float, ...]:
     Raises:
         PixelError: a value is not a finite number.
     """
-    if not has(dataset, keyword):
+    element = _find(dataset, keyword)
+    if element is None:
         return ()
-    with third_party(f"{keyword} is not a number"):
-        element = dataset.get_item(keyword)
+    with _reading(f"{keyword} is not a number"):
         found: list[float] = []
         for value in _values(element, keyword, dataset):
             if isinstance(value, str) and not value.strip(" \0"):
@@ -79,10 +78,12 @@ def integer(dataset: Dataset, keyword: str) -> int | None:
 
 def items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
     """Return the items of a sequence, () when absent or empty."""
-    if keyword not in dataset:
+    tag = _tag_of(keyword)
+    if tag not in dataset:
         return ()
     with third_party(f"{keyword} cannot be read"):
-        return tuple(dataset[keyword].value or ())
+        found: Sequence[Dataset] = dataset[tag].value or ()
+        return tuple(found)
 
 
 def words(dataset: Dataset, keyword: str) -> bytes:
@@ -91,17 +92,17 @@ def words(dataset: Dataset, keyword: str) -> bytes:
     Look-up tables are read this way because their VR is any of these and says
     nothing reliable about the size of an entry.
     """
-    if not has(dataset, keyword):
+    element = _find(dataset, keyword)
+    if element is None:
         return b""
-    with third_party(f"{keyword} cannot be read"):
-        element = dataset.get_item(keyword)
+    with _reading(f"{keyword} cannot be read"):
         value, vr = element.value, element.VR
         if isinstance(value, bytes):
             big = not _is_little(dataset, element)
             if big and vr != "OB":
                 return np.frombuffer(value, ">u2").astype("<u2").tobytes()
             return value
-        listed = [value] if isinstance(value, int) else list(value)
+        listed = [value] if isinstance(value, int) else list(value or ())
         return np.array([int(v) & 0xFFFF for v in listed], "<u2").tobytes()
 
 
@@ -119,6 +120,50 @@ def functional_groups(
         yield from items(shared, keyword)[:1]
 
 
+@cache
+def _tag_of(keyword: str) -> BaseTag:
+    tag = tag_for_keyword(keyword)
+    if tag is None:
+        raise PixelError(f"{keyword} is no attribute of DICOM")
+    return BaseTag(tag)
+
+
+def _find(dataset: Dataset, keyword: str) -> RawDataElement | DataElement | None:
+    """Return an element that has a value, as it lies in the data set.
+
+    What was never asked for stays as in the file: pydicom's conversion, which warns
+    of and quotes values, has no part in reading it.
+    """
+    tag = _tag_of(keyword)
+    if tag not in dataset:
+        return None
+    element = dataset.get_item(tag, keep_deferred=True)
+    value = element.value if element is not None else None
+    if value is None or (hasattr(value, "__len__") and not len(value)):
+        return None
+    return element
+
+
+class _reading:
+    """Turn whatever goes wrong with a value into a PixelError that names it."""
+
+    __slots__ = ("failure",)
+
+    def __init__(self, failure: str) -> None:
+        self.failure = failure
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: object, trace: object
+    ) -> None:
+        if kind is None or issubclass(kind, PixelError):
+            return
+        if issubclass(kind, Exception):
+            raise PixelError(self.failure) from None
+
+
 def _values(
     element: RawDataElement | DataElement, keyword: str, dataset: Dataset
 ) -> Sequence[str | float]:
@@ -130,7 +175,7 @@ def _values(
             vr = _dictionary_vr(keyword)
         if vr in _BINARY:
             order = "<" if _is_little(dataset, element) else ">"
-            return [float(v) for v in np.frombuffer(value, order + _BINARY[vr])]
+            return [float(v) for (v,) in struct.iter_unpack(order + _BINARY[vr], value)]
         return value.decode("ascii").split("\\")
     if isinstance(value, str):
         return value.split("\\")
@@ -145,8 +190,7 @@ def _float(value: object) -> str | float:
 
 
 def _dictionary_vr(keyword: str) -> str:
-    tag = tag_for_keyword(keyword)
-    vr = dictionary_VR(tag) if tag is not None else "UN"
+    vr = dictionary_VR(_tag_of(keyword))
     return "US" if vr.startswith("US") else vr
 
 

@@ -1,5 +1,6 @@
 """Open a DICOM file up to its pixels: header parsed, pixels left on disk."""
 
+import os
 import struct
 import zlib
 from dataclasses import dataclass
@@ -24,15 +25,17 @@ from inference.pixels.codecs import (
     decodable_transfer_syntaxes,
 )
 from inference.pixels.fragments import FrameTable, PixelBytes, read_frame_table
+from inference.pixels.header import (
+    PIXEL_ELEMENTS,
+    Header,
+    scan_header,
+    scan_transfer_syntax,
+)
 from inference.pixels.layout import PixelLayout, PixelLimits, read_layout
 
-_PIXEL_ELEMENTS = {
-    0x7FE00008: "FloatPixelData",
-    0x7FE00009: "DoubleFloatPixelData",
-    0x7FE00010: "PixelData",
-}
+_HEAD_BYTES = 32 << 10
 _UNDEFINED = 0xFFFFFFFF
-_SHORT_LENGTH_VRS = (b"US", b"SS", b"UL", b"SL", b"FL", b"FD", b"LO", b"SH", b"UI")
+_SHORT_LENGTH_VRS = ("US", "SS", "UL", "SL", "FL", "FD", "LO", "SH", "UI")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,8 @@ class FrameSource:
     """An image whose header is parsed and whose pixels are not yet decoded.
 
     Args:
-        dataset: everything before the pixel element.
+        dataset: what this package and the selection of series ask a header for
+            (`header.WANTED_KEYWORDS`); of unusual files everything before the pixels.
         frame_table: the fragments of each frame, () for native encoding.
         words_are_swapped: pixel bytes come as big endian 16-bit words (OW).
     """
@@ -76,46 +80,79 @@ def name_transfer_syntax(uid: str) -> str:
 
 
 def _open(file: BinaryIO, path: Path, limits: PixelLimits) -> FrameSource:
-    syntax = _read_transfer_syntax(file)
+    head = file.read(_HEAD_BYTES)
+    size = os.fstat(file.fileno()).st_size
+    scanned = scan_transfer_syntax(head)
+    if scanned is None:
+        file.seek(0)
+        scanned = _read_transfer_syntax(file), file.tell()
+    syntax, start = scanned
     if syntax not in decodable_transfer_syntaxes():
         raise PixelError(
             f"Transfer Syntax cannot be decoded: {name_transfer_syntax(syntax)}"
         )
     content: bytes | None = None
+    header: Header | None = None
     if syntax == DEFLATED:
+        file.seek(start)
         content = _inflate(file, limits.inflated_bytes)
-        file = BytesIO(content)
-    is_little = syntax != EXPLICIT_BIG
-    with third_party("the data set cannot be parsed"):
-        dataset = read_dataset(
-            file, syntax == IMPLICIT_LITTLE, is_little, stop_when=_at_pixels
-        )
-    element, vr, length = _pixel_header(file, dataset)
-    start = file.tell()
-    rest = file.seek(0, 2) - start
-    if length != _UNDEFINED and length > rest:
-        raise PixelError(f"{element} is shorter than its length says")
-    pixels = PixelBytes(
-        path=path if content is None else None,
-        content=content or b"",
-        start=start,
-        length=rest if length == _UNDEFINED else length,
-    )
-    layout = read_layout(dataset, element, limits)
-    _check_encoding(layout, syntax, length)
+        file, start, size = BytesIO(content), 0, len(content)
+    elif syntax != EXPLICIT_BIG:
+        is_implicit = syntax == IMPLICIT_LITTLE
+        with third_party("the data set cannot be parsed"):
+            header = scan_header(
+                file, head, size=size, start=start, is_implicit=is_implicit
+            )
+    if header is None:
+        file.seek(start)
+        header = _read_header(file, syntax)
+    pixels = _place_pixels(header, size, path=path, content=content)
+    layout = read_layout(header.dataset, header.element, limits)
+    _check_encoding(layout, syntax, header.length)
     table: FrameTable = ()
     if syntax not in NATIVE:
-        table = read_frame_table(pixels, dataset, layout.frames)
+        table = read_frame_table(pixels, header.dataset, layout.frames)
+    is_little = syntax != EXPLICIT_BIG
     return FrameSource(
-        dataset=dataset,
+        dataset=header.dataset,
         number_of_frames=layout.frames,
         transfer_syntax_uid=syntax,
         layout=layout,
         pixels=pixels,
         frame_table=table,
         is_little_endian=is_little,
-        words_are_swapped=not is_little and vr == "OW",
+        words_are_swapped=not is_little and header.vr == "OW",
     )
+
+
+def _place_pixels(
+    header: Header, size: int, *, path: Path, content: bytes | None
+) -> PixelBytes:
+    """Say where the value of the pixel element lies in a file of `size` bytes."""
+    if header.vr in _SHORT_LENGTH_VRS:
+        raise PixelError(f"{header.element} has a VR that cannot hold pixels")
+    rest = size - header.start
+    if header.length != _UNDEFINED and header.length > rest:
+        raise PixelError(f"{header.element} is shorter than its length says")
+    return PixelBytes(
+        path=path if content is None else None,
+        content=content or b"",
+        start=header.start,
+        length=rest if header.length == _UNDEFINED else header.length,
+    )
+
+
+def _read_header(file: BinaryIO, syntax: str) -> Header:
+    """Let pydicom read what lies before the pixels."""
+    with third_party("the data set cannot be parsed"):
+        dataset = read_dataset(
+            file,
+            syntax == IMPLICIT_LITTLE,
+            syntax != EXPLICIT_BIG,
+            stop_when=_at_pixels,
+        )
+    tag, vr, length = _pixel_header(file, dataset)
+    return Header(dataset=dataset, tag=tag, vr=vr, length=length, start=file.tell())
 
 
 def _read_transfer_syntax(file: BinaryIO) -> str:
@@ -139,10 +176,10 @@ def _behind_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
 
 
 def _at_pixels(tag: BaseTag, vr: str | None, length: int) -> bool:
-    return tag in _PIXEL_ELEMENTS
+    return tag in PIXEL_ELEMENTS
 
 
-def _pixel_header(file: BinaryIO, dataset: Dataset) -> tuple[str, str, int]:
+def _pixel_header(file: BinaryIO, dataset: Dataset) -> tuple[int, str, int]:
     """Read tag, VR and length of the pixel element; leave the file at its value."""
     is_implicit, is_little = dataset.original_encoding
     order = "<" if is_little else ">"
@@ -150,18 +187,18 @@ def _pixel_header(file: BinaryIO, dataset: Dataset) -> tuple[str, str, int]:
     if len(raw) < 8:
         raise PixelError("the data set has no Pixel Data")
     group, number = struct.unpack_from(order + "HH", raw)
-    element = _PIXEL_ELEMENTS.get(group << 16 | number)
-    if element is None:
+    tag = group << 16 | number
+    if tag not in PIXEL_ELEMENTS:
         raise PixelError("the data set has no Pixel Data")
     if is_implicit:
-        return element, "OW", int(struct.unpack_from(order + "I", raw, 4)[0])
-    vr = raw[4:6]
+        return tag, "OW", int(struct.unpack_from(order + "I", raw, 4)[0])
+    vr = raw[4:6].decode("ascii", "replace")
     if vr in _SHORT_LENGTH_VRS:
-        raise PixelError(f"{element} has a VR that cannot hold pixels")
+        return tag, vr, 0
     tail = file.read(4)
     if len(tail) < 4:
-        raise PixelError(f"{element} is broken off")
-    return element, vr.decode("ascii", "replace"), struct.unpack(order + "I", tail)[0]
+        raise PixelError(f"{PIXEL_ELEMENTS[tag]} is broken off")
+    return tag, vr, struct.unpack(order + "I", tail)[0]
 
 
 def _inflate(file: BinaryIO, limit: int) -> bytes:
