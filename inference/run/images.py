@@ -12,7 +12,7 @@ from dicom_node.core.types import ImageResult, InputFile
 from inference.api import Image, Model
 from inference.conclude import aggregate
 from inference.pixels.frames import open_image, windowed_frame
-from inference.scope import outside_scope
+from inference.select.selection import Choice
 
 _DECODE_THREADS = 4
 _CHUNKS_AHEAD = 8
@@ -27,6 +27,7 @@ class _Tally:
 
     file: InputFile
     skipped: str = ""
+    chosen: tuple[int, ...] = ()
     error: str = ""
     scores: dict[int, Scores] = field(default_factory=dict)
     windowings: set[str] = field(default_factory=set)
@@ -56,22 +57,20 @@ class _Frame:
     windowing: str
 
 
-def evaluate_images(
-    model: Model, files: Sequence[InputFile]
-) -> tuple[ImageResult, ...]:
-    """Score every image within the model's scope; a bad one fails alone.
+def evaluate_images(model: Model, choices: Sequence[Choice]) -> tuple[ImageResult, ...]:
+    """Score the frames that were chosen; a bad image fails alone.
 
     Images go to the model in the order of their SOP Instance UIDs, so that a study
     is batched alike however its files were listed.
 
     Returns:
-        One result per file, in the order given.
+        One result per choice, in the order given.
 
     Raises:
         InferenceError: retryable, the device cannot run the model now.
     """
     card = model.card
-    tallies = [_Tally(file, outside_scope(file, card.scope)) for file in files]
+    tallies = [_Tally(item.file, item.skipped, item.frames) for item in choices]
     inside = [tally for tally in tallies if not tally.skipped]
     inside.sort(key=lambda tally: tally.file.sop_instance_uid)
     threads = ThreadPoolExecutor(_DECODE_THREADS, thread_name_prefix="decode")
@@ -89,21 +88,12 @@ def evaluate_images(
     return tuple(tally.result(card.aggregate_frames) for tally in tallies)
 
 
-def choose_frames(number_of_frames: int, limit: int) -> tuple[int, ...]:
-    """Choose at most `limit` frames, evenly spread; numbers count from 1."""
-    if number_of_frames <= limit:
-        return tuple(range(1, number_of_frames + 1))
-    # The middle of each of `limit` equal stretches.
-    middles = (np.arange(limit) + 0.5) * number_of_frames / limit
-    return tuple(int(middle) + 1 for middle in middles)
-
-
 def _decode_ahead(
     model: Model, tallies: Sequence[_Tally], threads: ThreadPoolExecutor
 ) -> Iterator[_Frame]:
     """Yield frames in order while the next ones are decoded, a bounded number."""
     waiting: deque[tuple[_Tally, Future[list[_Frame]]]] = deque()
-    for tally, numbers in _chunks(tallies, model.card.max_frames):
+    for tally, numbers in _chunks(tallies):
         waiting.append((tally, threads.submit(_decode, model, tally, numbers)))
         if len(waiting) > _CHUNKS_AHEAD:
             yield from _collect(*waiting.popleft())
@@ -111,18 +101,10 @@ def _decode_ahead(
         yield from _collect(*waiting.popleft())
 
 
-def _chunks(
-    tallies: Sequence[_Tally], max_frames: int
-) -> Iterator[tuple[_Tally, tuple[int, ...]]]:
+def _chunks(tallies: Sequence[_Tally]) -> Iterator[tuple[_Tally, tuple[int, ...]]]:
     for tally in tallies:
-        try:
-            number_of_frames = open_image(tally.file.path).number_of_frames
-        except Exception as error:  # noqa: BLE001 - a bad image fails alone
-            tally.error = _describe(error)
-            continue
-        chosen = choose_frames(number_of_frames, max_frames)
-        for start in range(0, len(chosen), _CHUNK_FRAMES):
-            yield tally, chosen[start : start + _CHUNK_FRAMES]
+        for start in range(0, len(tally.chosen), _CHUNK_FRAMES):
+            yield tally, tally.chosen[start : start + _CHUNK_FRAMES]
 
 
 def _decode(model: Model, tally: _Tally, numbers: Sequence[int]) -> list[_Frame]:

@@ -21,6 +21,7 @@ from inference.provenance import (
     trace,
 )
 from inference.run.images import evaluate_images
+from inference.select.choose import select
 from inference.vit.model import TimmModel
 
 _REASONS_SHOWN = 4
@@ -71,7 +72,8 @@ class InProcessExecutor:
             started_at = self._clock.now()
             loaded = self._load(model)
             card = loaded.card
-            images = evaluate_images(loaded, files)
+            selection = select(files, card)
+            images = evaluate_images(loaded, selection.choices)
             scores = [image.scores for image in images if image.scores]
             findings = loaded.conclude(scores) if scores else ()
             outcome, reason = settle_outcome(images)
@@ -85,7 +87,10 @@ class InProcessExecutor:
                 weights_sha256=card.weights_sha256,
                 findings=findings,
                 images=images,
-                parameters=_parameters(card, images, loaded.device),
+                parameters=(
+                    *_parameters(card, images, loaded.device),
+                    *selection.parameters,
+                ),
                 research_only=card.research_only,
                 started_at=started_at,
                 finished_at=self._clock.now(),

@@ -18,8 +18,10 @@ from inference.api import Image, InputSpec, ModelCard, Scope
 from inference.card import load_card
 from inference.pixels.frames import open_image, windowed_frame
 from inference.run.bench import bench
-from inference.run.images import choose_frames, evaluate_images
+from inference.run.images import evaluate_images
 from inference.run.in_process import InProcessExecutor, settle_outcome, summarise
+from inference.select.choose import select
+from inference.select.frames import choose_frames
 from inference.vit.model import TimmModel
 from tests.unit.inference.cards import PNEUMONIA, make_bundle, write_bundle
 from tests.unit.inference.studies import HEADER, make_file, write_image
@@ -251,10 +253,11 @@ def test_an_image_that_the_model_fails_on_does_not_take_its_batch_along(
     files = [write_image(tmp_path, number) for number in (1, 2, 3)]
     content = files[1].path.read_bytes()
     files[1].path.write_bytes(content[:-4000] + bytes(4000))
-    images = evaluate_images(_Picky(card, retryable=False), files)
+    choices = select(files, card).choices
+    images = evaluate_images(_Picky(card, retryable=False), choices)
     assert [image.error for image in images] == ["", "not a number", ""]
     with pytest.raises(InferenceError):
-        evaluate_images(_Picky(card, retryable=True), files)
+        evaluate_images(_Picky(card, retryable=True), choices)
 
 
 def test_bench_measures_the_device_it_was_asked_for(folder: Path) -> None:

@@ -1,0 +1,172 @@
+"""Choose the series and the frames of a study that go to a model."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from dicom_node.core.types import InputFile
+from inference.api import ModelCard
+from inference.scope import outside_scope
+from inference.select.candidates import (
+    NOT_SELECTED,
+    Candidate,
+    Ledger,
+    find_candidates,
+    fit,
+)
+from inference.select.describe import describe_selection
+from inference.select.frames import describe_frames, frames_of_volume, spread
+from inference.select.key_objects import KeyFrames, read_key_frames
+from inference.select.selection import Choice, Selection, SeriesChoice
+from inference.select.spec import SelectionSpec
+from inference.volume import VolumeFrame
+
+
+def select(files: Sequence[InputFile], card: ModelCard) -> Selection:
+    """Choose what of a study goes to the model, with a reason for all the rest.
+
+    The same files give the same choice, whatever their order.
+
+    Returns:
+        One choice per file, in the order given. A file that cannot be read is
+        chosen where its header does not rule it out, so that its evaluation says
+        what is wrong with it.
+    """
+    spec = card.selection
+    ledger = Ledger()
+    outside = [outside_scope(file, card.scope) for file in files]
+    for file, reason in zip(files, outside, strict=True):
+        if reason:
+            ledger.skip(file, reason)
+    candidates = find_candidates(files, outside)
+    for candidate in candidates:
+        fit(candidate, spec, ledger)
+    chosen = _choose_series(candidates, spec, ledger)
+    keys = read_key_frames(files) if spec.frames == "key" else None
+    frames = [
+        frame
+        for candidate in chosen
+        for frame in _frames_of_series(candidate, card, keys, ledger)
+    ]
+    for frame in _limit_study(frames, spec, ledger):
+        ledger.take(frame)
+    series = tuple(_series_choice(item, ledger) for item in candidates)
+    return Selection(
+        choices=tuple(_choice(file, ledger) for file in files),
+        series=series,
+        parameters=describe_selection(series, card),
+    )
+
+
+def _choose_series(
+    candidates: Sequence[Candidate], spec: SelectionSpec, ledger: Ledger
+) -> list[Candidate]:
+    fitting = [item for item in candidates if item.fitting]
+    if spec.series == "all" or not fitting:
+        return fitting
+    if spec.series == "first":
+        best = min(fitting, key=lambda item: item.order)
+    else:
+        best = min(fitting, key=lambda item: (-item.images, item.series_instance_uid))
+    for item in fitting:
+        if item is not best:
+            for volume in item.fitting:
+                ledger.leave_out(
+                    volume, f"the model takes the {spec.series} series that fits"
+                )
+    return [best]
+
+
+def _frames_of_series(
+    candidate: Candidate, card: ModelCard, keys: KeyFrames | None, ledger: Ledger
+) -> list[VolumeFrame]:
+    """Choose frames of each volume of a series, in volume order."""
+    spec = card.selection
+    taken: list[VolumeFrame] = []
+    for volume in candidate.fitting:
+        frames = frames_of_volume(volume, spec)
+        if keys is not None:
+            frames = tuple(item for item in frames if _is_key(item, keys))
+        taken += frames
+        wanted = {(id(item.file), item.frame_number) for item in frames}
+        reason = _why_not_these(card, keys)
+        for item in volume.frames:
+            if (id(item.file), item.frame_number) not in wanted:
+                ledger.skip(item.file, NOT_SELECTED + reason)
+    if spec.frames in ("spread", "key"):
+        return _limit_images(taken, card, keys)
+    return taken
+
+
+def _is_key(frame: VolumeFrame, keys: KeyFrames) -> bool:
+    named = keys.get(str(frame.file.sop_instance_uid))
+    return named is not None and (not named or frame.frame_number in named)
+
+
+def _why_not_these(card: ModelCard, keys: KeyFrames | None) -> str:
+    if keys is None:
+        taken = describe_frames(card.selection, max_frames=card.max_frames)
+        return f"of the images the model takes {taken}"
+    if not keys:
+        return "the study has no Key Object Selection"
+    return "no Key Object Selection names it"
+
+
+def _limit_images(
+    frames: Sequence[VolumeFrame], card: ModelCard, keys: KeyFrames | None
+) -> list[VolumeFrame]:
+    """Take at most the card's max_frames of each image, evenly spread.
+
+    Frames that a Key Object Selection names one by one are all taken.
+    """
+    by_image: dict[int, list[VolumeFrame]] = defaultdict(list)
+    for frame in frames:
+        by_image[id(frame.file)].append(frame)
+    kept = set()
+    for members in by_image.values():
+        uid = str(members[0].file.sop_instance_uid)
+        named = bool(keys and keys.get(uid))
+        some = members if named else spread(members, card.max_frames)
+        kept |= {(id(item.file), item.frame_number) for item in some}
+    return [item for item in frames if (id(item.file), item.frame_number) in kept]
+
+
+def _limit_study(
+    frames: Sequence[VolumeFrame], spec: SelectionSpec, ledger: Ledger
+) -> Sequence[VolumeFrame]:
+    if spec.max_images is None or len(frames) <= spec.max_images:
+        return frames
+    reason = f"{NOT_SELECTED}the model takes at most {spec.max_images} images"
+    for frame in frames:
+        ledger.skip(frame.file, reason)
+    return spread(frames, spec.max_images)
+
+
+def _choice(file: InputFile, ledger: Ledger) -> Choice:
+    frames = tuple(sorted(ledger.frames.get(id(file), ())))
+    return Choice(
+        file=file, frames=frames, skipped="" if frames else ledger.reason(file)
+    )
+
+
+def _series_choice(candidate: Candidate, ledger: Ledger) -> SeriesChoice:
+    first = candidate.files[0].header
+    skipped = Counter(
+        ledger.reason(file)
+        for file in candidate.files
+        if not ledger.frames.get(id(file))
+    )
+    return SeriesChoice(
+        series_instance_uid=candidate.series_instance_uid,
+        series_number=candidate.series_number,
+        modality=first.modality,
+        description=first.series_description,
+        files=len(candidate.files),
+        images=sum(
+            file.header.number_of_frames
+            for file in candidate.files
+            if file.header.has_pixels
+        ),
+        volumes=candidate.volumes,
+        chosen=sum(len(ledger.frames.get(id(file), ())) for file in candidate.files),
+        reasons=tuple(sorted(skipped.items(), key=lambda item: (-item[1], item[0]))),
+    )
