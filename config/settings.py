@@ -51,6 +51,8 @@ class ReceiveTable(Table):
         commit_max_wait_ms: how long an instance waits for others to share its commit.
         database_wait_seconds: how long a sender waits for a database that is busy or
             gone before it hears 0xA700.
+        congestion_seconds: new associations are rejected as "temporary congestion"
+            when disk or database were short for so long.
         min_bytes_per_second: a slower sender loses its association.
         max_element_bytes: of one element that is not Pixel Data.
     """
@@ -59,6 +61,7 @@ class ReceiveTable(Table):
     durability: Literal["power-loss", "process-crash"] = "power-loss"
     commit_max_wait_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
     database_wait_seconds: Annotated[float, Field(gt=0)] = 10.0
+    congestion_seconds: Annotated[float, Field(ge=0)] = 30.0
     min_bytes_per_second: Annotated[int, Field(ge=1)] = 8192
     max_element_bytes: Annotated[int, Field(ge=1 << 16)] = 1 << 30
     max_associations: Annotated[int, Field(ge=1, le=1000)] = 64

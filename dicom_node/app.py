@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import db.associations
 import db.instances
+import db.probe
 import db.schema
 from config.settings import DestinationTable, Settings
 from db.engine import Database
@@ -21,6 +22,7 @@ from dicom_node.deliver.store_scu import DicomDestination
 from dicom_node.observe.metrics import ReceiveMetrics
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
 from dicom_node.receive.compare import FileCompare
+from dicom_node.receive.congestion import Congestion, Supplies
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
 from dicom_node.receive.stored import read_stored
@@ -86,6 +88,14 @@ def build_acceptor(
             database, received, compare=compare, durable=options.durable
         )
 
+    congestion = Congestion(
+        Supplies(
+            min_free_bytes=settings.receive.min_free_bytes,
+            free_bytes=files.free_bytes,
+            takes_writes=partial(db.probe.takes_writes, database),
+            after_seconds=settings.receive.congestion_seconds,
+        )
+    )
     parts = ReceiveParts(
         files=files,
         record=record,
@@ -96,6 +106,7 @@ def build_acceptor(
         metrics=metrics,
         clock=SystemClock(),
         slots=slots,
+        congestion=congestion,
     )
     return Acceptor(options, parts)
 

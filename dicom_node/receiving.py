@@ -5,6 +5,7 @@ whoever is free takes the next connection.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -20,7 +21,8 @@ from dicom_node import app
 from dicom_node.child import die_with_parent
 from dicom_node.core.errors import NodeError
 from dicom_node.observe.metrics import RECEIVE, ReceiveMetrics, ServeMetrics
-from dicom_node.receive.acceptor import open_listeners
+from dicom_node.receive.acceptor import Acceptor
+from dicom_node.receive.listeners import open_listeners
 from dicom_node.receive.lobby import Listener
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
@@ -29,6 +31,8 @@ from dicom_node.service import Stop
 log = logging.getLogger("dicom_node.receive")
 
 _CORES_PER_PROCESS: Final = 4
+# An instance leaves no cycles behind: looking for them seldom is enough.
+_OBJECTS_PER_COLLECTION: Final = 10_000
 _BEAT_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
@@ -85,6 +89,10 @@ class Receiver:
             self.settings, database, options=self.options, slots=self.slots,
             metrics=metrics,
         )  # fmt: skip
+        # What is here now stays: the collector would look at it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(_OBJECTS_PER_COLLECTION, 10, 10)
         acceptor.start(self.listeners)
         if reconciles:
             # After the port listens: a restart must not wait for a walk over all files.
@@ -94,6 +102,7 @@ class Receiver:
                 name="reconcile",
                 daemon=True,
             ).start()
+        Thread(target=_look_around, args=(acceptor, metrics, stop), daemon=True).start()
         while not stop.wait(_BEAT_SECONDS):
             if acceptor.listening:
                 metrics.beat()
@@ -113,6 +122,12 @@ class Receiver:
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         else:
             signal.signal(signal.SIGHUP, lambda _number, _frame: tls.reload())
+
+
+def _look_around(acceptor: Acceptor, metrics: ReceiveMetrics, stop: Stop) -> None:
+    """Keep the gauges up to date; apart from the beat, as a disk may hang."""
+    while not stop.wait(_BEAT_SECONDS):
+        acceptor.look(metrics)
 
 
 def _reconcile(

@@ -14,7 +14,7 @@ from db.queries import Backlog, backlog
 from dicom_node import __version__
 from dicom_node.core.clock import SystemClock
 from dicom_node.observe.exposition import CONTENT_TYPE, Surroundings, metrics_text
-from dicom_node.observe.metrics import RECEIVE, STORAGE_FAILING
+from dicom_node.observe.metrics import CONGESTED, RECEIVE, STORAGE_FAILING
 from dicom_node.observe.slots import read_slots
 from dicom_node.web.checks import ReceiverState, checks, free_bytes
 from dicom_node.web.pages import Contents, build_pages
@@ -61,7 +61,9 @@ def _receiver_state(settings: Settings) -> ReceiverState:
         if slot.alive and slot.role == RECEIVE
     ]
     failing = [slot for slot in alive if slot.values.get((STORAGE_FAILING,))]
+    congested = [slot for slot in alive if slot.values.get((CONGESTED,))]
     return ReceiverState(
         silent_seconds=tuple(now - slot.beat for slot in alive if slot.beat),
         storage_failing=len(failing),
+        congested=len(congested),
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 from config.settings import CalledTable, DestinationTable, PeerTable, Settings
 from dicom_node.core.errors import NodeError
 from dicom_node.core.tls import EXPIRY_WARNING_DAYS, expiries
-from dicom_node.receive.acceptor import PortTaken, listen
 from dicom_node.receive.identity import read_passcode
+from dicom_node.receive.listeners import PortTaken, listen
 from dicom_node.receive.options import sop_classes_of
 from dicom_node.receive.tls import ServerTLS
 

@@ -28,6 +28,7 @@ _COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
     metrics.BYTES: ("Bytes of their data sets.", ("called_ae",)),
     metrics.REFUSED: ("Instances answered with another status.", ("status",)),
     metrics.ASSOCIATIONS: ("Associations that ended.", ("outcome",)),
+    metrics.TURNED_AWAY: ("Connections ended before an association.", ("reason",)),
     metrics.STORAGE_ERRORS: ("Failures to write or sync a file.", ()),
     metrics.RESTARTS: ("Processes of a role that were started again.", ("role",)),
 } | {
@@ -45,6 +46,7 @@ _COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
 }
 _GAUGES: Final = {
     metrics.OPEN: "Associations in progress.",
+    metrics.CONGESTED: "Receivers that reject associations for now.",
     metrics.STORAGE_FAILING: "Receivers whose last write failed.",
 }
 _HISTOGRAMS: Final = {
@@ -73,7 +75,10 @@ class Surroundings:
 def metrics_text(folder: Path, surroundings: Surroundings) -> bytes:
     """Return every metric of the node; `folder` is the one of the slots."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collected([*_shared(read_slots(folder)), *_asked(surroundings)]))
+    slots = read_slots(folder)
+    families = [*_shared(slots), *_asked(surroundings)]
+    families += _certificate(slots, surroundings.now)
+    registry.register(_Collected(families))
     return generate_latest(registry)
 
 
@@ -126,6 +131,19 @@ def _histogram(name: str, text: str, counted: _Sums) -> Metric:
     return HistogramMetricFamily(
         name, text, buckets=buckets, sum_value=counted[name + "_sum"].get((), 0.0)
     )
+
+
+def _certificate(slots: list[SlotReading], now: datetime) -> Iterator[Metric]:
+    """Tell how long the certificate is good that expires first; none without TLS."""
+    times = [
+        slot.values.get((metrics.CERTIFICATE,), 0.0) for slot in slots if slot.alive
+    ]
+    if any(times):
+        yield GaugeMetricFamily(
+            metrics.CERTIFICATE,
+            "Until the TLS certificate of the node expires.",
+            value=min(filter(None, times)) - now.timestamp(),
+        )
 
 
 def _asked(found: Surroundings) -> Iterator[Metric]:

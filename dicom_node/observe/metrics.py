@@ -8,6 +8,7 @@ import threading
 import weakref
 from bisect import bisect_left
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
@@ -28,6 +29,10 @@ COMMIT_SECONDS: Final = "dicom_node_commit_seconds"
 COMMIT_SIZE: Final = "dicom_node_commit_group_size"
 STORAGE_FAILING: Final = "dicom_node_storage_failing"
 STORAGE_ERRORS: Final = "dicom_node_storage_errors_total"
+CONGESTED: Final = "dicom_node_congested"
+TURNED_AWAY: Final = "dicom_node_connections_turned_away_total"
+# In a slot it is the time; what is shown is how long that is off.
+CERTIFICATE: Final = "dicom_node_tls_certificate_expires_seconds"
 RECONCILED: Final = "dicom_node_reconcile_{}_total"
 RECONCILE_OUTCOMES: Final = ("parts_removed", "adopted", "quarantined", "missing")
 RESTARTS: Final = "dicom_node_role_restarts_total"
@@ -98,6 +103,8 @@ class _Places:
         }
         self.open = slot.gauge(OPEN)
         self.storage_failing = slot.gauge(STORAGE_FAILING)
+        self.congested = slot.gauge(CONGESTED)
+        self.certificate = slot.gauge(CERTIFICATE)
         self.storage_errors = slot.counter(STORAGE_ERRORS)
         self.store_seconds = _Histogram(slot, STORE_SECONDS)
         self.commit_seconds = _Histogram(slot, COMMIT_SECONDS)
@@ -171,6 +178,24 @@ class ReceiveMetrics:
         with at.slot.lock:
             at.slot.values[at.storage_errors] += 1
             at.slot.values[at.storage_failing] = 1.0
+
+    def congested(self, congested: bool) -> None:
+        """Say whether new associations are rejected as "temporary congestion"."""
+        at = self._places or self._bind()
+        with at.slot.lock:
+            at.slot.values[at.congested] = float(congested)
+
+    def turned_away(self, reason: str, count: int) -> None:
+        """Count connections that ended before an association; a reason of a list."""
+        if count:
+            slot = (self._places or self._bind()).slot
+            slot.add(slot.counter(TURNED_AWAY, "reason", reason), count)
+
+    def certificate_expires(self, at: datetime) -> None:
+        """Say when the certificate that callers are shown expires."""
+        place = self._places or self._bind()
+        with place.slot.lock:
+            place.slot.values[place.certificate] = max(0.0, at.timestamp())
 
     def reconciled(self, report: Reconciled) -> None:
         """Count what a reconcile run did."""

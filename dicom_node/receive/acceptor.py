@@ -1,26 +1,26 @@
 """The Storage SCP: one port, many associations."""
 
-import errno
 import logging
-import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 import pynetdicom
 from pynetdicom import _config
 
 from dicom_node.core.clock import Clock
-from dicom_node.core.errors import ConfigError
 from dicom_node.core.types import AssociationRecord
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.association import AcceptorAssociation, Ended, Services
 from dicom_node.receive.commit import CommitOptions, GroupCommitter, Record
+from dicom_node.receive.congestion import Congestion
 from dicom_node.receive.handlers import Counts, StoreHandler
 from dicom_node.receive.incoming import Files
 from dicom_node.receive.journal import Journal
+from dicom_node.receive.listeners import open_listeners
 from dicom_node.receive.lobby import Listener, Lobby, LobbyLimits, Visit
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
@@ -29,8 +29,6 @@ from dicom_node.receive.visitor import SILENT
 
 log = logging.getLogger("dicom_node.receive")
 
-# A burst of hundreds, half of it attackers, waits here and not for a SYN sent again.
-_BACKLOG = 1024
 _POLL_SECONDS = 0.02
 # An association that has said nothing for so long is not in the middle of anything.
 _IDLE_SECONDS = 2.0
@@ -49,6 +47,19 @@ class Metrics(Counts, Protocol):
         """Count a group commit."""
 
 
+class Gauges(Protocol):
+    """What `Acceptor.look` brings up to date."""
+
+    def congested(self, congested: bool) -> None:
+        """Say whether new associations are rejected for now."""
+
+    def turned_away(self, reason: str, count: int) -> None:
+        """Count connections that ended before an association."""
+
+    def certificate_expires(self, at: datetime) -> None:
+        """Say when the node's own certificate expires."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiveParts:
     """What the acceptor works with.
@@ -59,6 +70,7 @@ class ReceiveParts:
             when it returned do their senders hear 0x0000.
         recorded_keys: says which of these file keys have a row.
         on_association: told once per association request, when all is over.
+        congestion: says when nobody can be let in for now.
     """
 
     files: Files
@@ -68,6 +80,7 @@ class ReceiveParts:
     metrics: Metrics
     clock: Clock
     slots: Slots
+    congestion: Congestion = field(default_factory=Congestion.never)
 
 
 class Acceptor:
@@ -77,16 +90,22 @@ class Acceptor:
         silence_pynetdicom()
         self._options = options
         self._parts = parts
-        self._journal = Journal(parts.on_association)
+        congestion = parts.congestion
+        self._journal = Journal(
+            congestion.watched(parts.on_association), congestion.await_database
+        )
         self._admission = Admission(
-            (options.ae_title, *options.called), options.peers, slots=parts.slots
+            (options.ae_title, *options.called),
+            options.peers,
+            slots=parts.slots,
+            congested=congestion.reason,
         )
         committer = GroupCommitter(
             parts.files,
             CommitOptions(
                 durable=options.durable,
                 max_wait_seconds=options.commit_max_wait_ms / 1000,
-                record=parts.record,
+                record=congestion.watched(parts.record),
                 recorded_keys=parts.recorded_keys,
                 committed=parts.metrics.committed,
             ),
@@ -112,6 +131,7 @@ class Acceptor:
         self._lock = threading.Lock()
         self._associations: set[AcceptorAssociation] = set()
         self._lobby: Lobby | None = None
+        self._counted: dict[str, int] = {}
 
     def start(self, listeners: Sequence[Listener] | None = None) -> tuple[str, int]:
         """Listen; return the address, with the port the system chose for port 0.
@@ -139,6 +159,16 @@ class Acceptor:
         """Whether connections are still looked after."""
         return self._lobby is not None and self._lobby.alive
 
+    def look(self, gauges: Gauges) -> None:
+        """Bring the gauges up to date; it may wait for the disk."""
+        gauges.congested(bool(self._parts.congestion.reason()))
+        if self._options.tls is not None:
+            gauges.certificate_expires(self._options.tls.expires)
+        counts = self._lobby.turned_away if self._lobby else {}
+        for reason, count in counts.items():
+            gauges.turned_away(reason, count - self._counted.get(reason, 0))
+        self._counted = counts
+
     def drain(self, seconds: float) -> bool:
         """Take no new association, let those in progress finish, then stop.
 
@@ -164,6 +194,7 @@ class Acceptor:
         until = time.monotonic() + _IDLE_SECONDS
         for association in left:
             association.join(max(0.0, until - time.monotonic()))
+        self._parts.congestion.close()
         self._journal.close(_IDLE_SECONDS)
         log.info("drained", extra={"aborted": len(left)})
         return not left
@@ -206,64 +237,3 @@ def silence_pynetdicom() -> None:
         logger = logging.getLogger(name)
         logger.setLevel(logging.CRITICAL + 1)
         logger.propagate = False
-
-
-def open_listeners(options: ReceiveOptions) -> list[Listener]:
-    """Open the port without TLS and the one with it, as far as they are wanted.
-
-    Raises:
-        ConfigError: an address cannot be listened on; the text has the remedy.
-    """
-    listeners = []
-    if options.plain:
-        listeners.append(Listener(listen(options.host, options.port)))
-    if options.tls is not None:
-        listener = listen(options.host, options.tls_port, setting="tls.port")
-        listeners.append(Listener(listener, options.tls))
-    return listeners
-
-
-class PortTaken(ConfigError):
-    """Somebody listens there already."""
-
-
-def listen(host: str, port: int, *, setting: str = "node.port") -> socket.socket:
-    """Open the listening socket.
-
-    Raises:
-        PortTaken: another program, or another node, has the port.
-        ConfigError: the address or the port is none this user may listen on.
-    """
-    try:
-        found = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, protocol, _, address = min(found, key=lambda item: item[0])
-        listener = socket.socket(family, kind, protocol)
-    except OSError:
-        raise ConfigError(
-            f"node.host '{host}' is no address of this machine: use 127.0.0.1 or one "
-            "of its own addresses"
-        ) from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(
-                f"port {port} on {host} is taken: stop the other program, or set "
-                f"another {setting}"
-            ) from None
-        raise ConfigError(_explain(error, host, port, setting)) from None
-    return listener
-
-
-def _explain(error: OSError, host: str, port: int, setting: str) -> str:
-    if error.errno == errno.EACCES:
-        return f"port {port} needs privileges: set a {setting} of 1024 or more"
-    return (
-        f"cannot listen on {host} port {port}: check node.host, it has to be an "
-        "address of this machine"
-    )

@@ -26,10 +26,12 @@ class ReceiverState:
     Args:
         silent_seconds: since the last sign of life, of each that gives any.
         storage_failing: how many could not write or sync their last instance.
+        congested: how many reject new associations for now.
     """
 
     silent_seconds: tuple[float, ...] = ()
     storage_failing: int = 0
+    congested: int = 0
 
 
 def checks(
@@ -45,6 +47,7 @@ def checks(
         "disk": partial(_disk, settings),
         "receiver": partial(_receiver, settings, receivers),
         "storage": partial(_storage, receivers),
+        "admission": partial(_admission, receivers),
     }
 
 
@@ -126,3 +129,12 @@ def _storage(receivers: Callable[[], ReceiverState]) -> str:
             "first instance that is stored again clears this"
         )
     return "written and synced"
+
+
+def _admission(receivers: Callable[[], ReceiverState]) -> str:
+    if congested := receivers().congested:
+        raise NodeError(
+            f"{congested} receivers reject new associations as temporary congestion: "
+            "free some disk space, or bring the database back"
+        )
+    return "associations are taken"

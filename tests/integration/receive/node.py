@@ -16,6 +16,7 @@ from dicom_node.core.ids import InstanceId, StudyId
 from dicom_node.core.states import Receipt
 from dicom_node.core.types import AssociationRecord, ReceivedInstance, Recorded
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
+from dicom_node.receive.congestion import Congestion
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
 from dicom_node.store.instances import InstanceFiles
@@ -95,14 +96,19 @@ class Node:
 
 @contextmanager
 def running_node(
-    folder: Path, *, min_free_bytes: int = 0, **options: object
+    folder: Path,
+    *,
+    min_free_bytes: int = 0,
+    congestion: Congestion | None = None,
+    **options: object,
 ) -> Iterator[Node]:
     """Start an acceptor on a free port; every association is over afterwards."""
     node = Node(folder)
     settings = replace(ReceiveOptions(), **options)  # type: ignore[arg-type]
     parts = node.parts(min_free_bytes=min_free_bytes)
     slots = Slots(settings.max_associations, settings.max_associations_per_peer)
-    acceptor = Acceptor(settings, replace(parts, slots=slots))
+    parts = replace(parts, slots=slots, congestion=congestion or Congestion.never())
+    acceptor = Acceptor(settings, parts)
     _, node.port = acceptor.start()
     try:
         yield node

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.receive.admission import Peer
+from dicom_node.receive.congestion import LOW_DISK, Congestion, Supplies
 from tests.integration.receive.node import running_node, until
 from tests.integration.receive.wire import (
     A_ASSOCIATE_AC,
@@ -81,3 +82,35 @@ def test_who_says_nothing_leaves_no_record(tmp_path: Path) -> None:
         silent = RawPeer.connect(node.port)
         assert silent.read() == (0, b"")
         assert node.associations == []
+
+
+def test_a_node_short_of_disk_rejects_as_congested_until_there_is_space(
+    tmp_path: Path,
+) -> None:
+    free = [0]
+    supplies = Supplies(
+        min_free_bytes=1000,
+        free_bytes=lambda: free[0],
+        takes_writes=lambda: True,
+        after_seconds=0,
+    )
+    with running_node(tmp_path, congestion=Congestion(supplies)) as node:
+        peer = RawPeer.connect(node.port)
+        peer.connection.sendall(associate_rq(CONTEXTS))
+        kind, body = peer.read()
+        assert kind == A_ASSOCIATE_RJ
+        # PS3.8 9.3.4: transient, service provider (presentation), temporary congestion
+        assert tuple(body[1:4]) == (2, 3, 1)
+        peer.close()
+        until(lambda: bool(node.associations))
+        assert node.associations[0].reason == LOW_DISK
+        free[0] = 2000
+        until(lambda: _lets_in(node.port))
+
+
+def _lets_in(port: int) -> bool:
+    peer = RawPeer.connect(port)
+    peer.connection.sendall(associate_rq(CONTEXTS))
+    kind, _ = peer.read()
+    peer.close()
+    return kind == A_ASSOCIATE_AC

@@ -206,3 +206,30 @@ def test_a_clock_that_went_back_gives_no_negative_age(tmp_path: Path) -> None:
     assert (
         _read(tmp_path, _surroundings(backlog))[_key("oldest_queued_job_seconds")] == 0
     )
+
+
+def test_the_certificate_that_expires_first_is_the_one_told(tmp_path: Path) -> None:
+    first, second = (ReceiveMetrics(tmp_path, ["AINODE"]) for _ in range(2))
+    assert _key("tls_certificate_expires_seconds") not in _read(tmp_path)
+    first.certificate_expires(NOW + timedelta(days=30))
+    second.certificate_expires(NOW - timedelta(hours=1))
+    found = _read(tmp_path)
+    assert found[_key("tls_certificate_expires_seconds")] == -3600
+    second.close()
+    found = _read(tmp_path)
+    assert found[_key("tls_certificate_expires_seconds")] == 30 * 86400
+    first.close()
+
+
+def test_connections_turned_away_are_counted_by_reason(tmp_path: Path) -> None:
+    metrics = ReceiveMetrics(tmp_path, ["AINODE"])
+    for count in (3, 0, 2):
+        metrics.turned_away("the TLS handshake failed", count)
+    metrics.congested(True)
+    found = _read(tmp_path)
+    away = _key("connections_turned_away_total", reason="the TLS handshake failed")
+    assert found[away] == 5
+    assert found[_key("congested")] == 1
+    metrics.congested(False)
+    assert _read(tmp_path)[_key("congested")] == 0
+    metrics.close()

@@ -23,6 +23,8 @@ def _exposed(folder: Path) -> dict[str, str]:
     """Return each metric's name and the names of its labels."""
     receive = ReceiveMetrics(folder, ["AINODE"])
     receive.instance_refused(0xA700)
+    receive.turned_away("nothing was sent in time", 1)
+    receive.certificate_expires(datetime.now(UTC))
     serve = ServeMetrics(folder, ["receive"])
     backlog = Backlog(
         receiving=3,

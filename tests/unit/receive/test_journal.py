@@ -1,0 +1,97 @@
+"""What came of an association is logged once and kept, also over a database's rest."""
+
+import logging
+import threading
+from dataclasses import replace
+
+import pytest
+
+from dicom_node.core.errors import DatabaseError
+from dicom_node.core.types import AssociationRecord, RefusedContext
+from dicom_node.receive.journal import Journal, tell
+from tests.integration.db import samples
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+MR = "1.2.840.10008.5.1.4.1.1.4"
+JPEG = "1.2.840.10008.1.2.4.50"
+ACCEPTED = AssociationRecord(
+    at=samples.T0,
+    calling_ae_title="CT1",
+    called_ae_title="AINODE",
+    peer_address="10.0.0.1",
+    accepted=True,
+    refused_contexts=tuple(
+        RefusedContext(
+            sop_class_uid=uid,
+            transfer_syntax_uids=(JPEG,),
+            reason="transfer syntaxes not supported",
+        )
+        for uid in (CT, CT, MR)
+    ),
+)
+
+
+def test_refused_contexts_are_logged_once_for_an_association(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept: list[AssociationRecord] = []
+    with caplog.at_level(logging.INFO):
+        tell(ACCEPTED, kept.append)
+    refused, ended = caplog.records
+    assert refused.__dict__["contexts"] == 3
+    assert refused.__dict__["sop_class"] == f"{CT},{MR}"
+    assert refused.__dict__["transfer_syntax"] == JPEG
+    assert refused.__dict__["reason"] == "transfer syntaxes not supported"
+    assert ended.getMessage() == "association ended"
+    assert kept == [ACCEPTED]
+
+
+def test_a_rejected_association_is_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        tell(replace(ACCEPTED, accepted=False), lambda record: None)
+    assert [record.getMessage() for record in caplog.records] == [
+        "association rejected"
+    ]
+
+
+def test_records_wait_for_a_database_that_is_down() -> None:
+    kept: list[AssociationRecord] = []
+    back = threading.Event()
+
+    def keep(record: AssociationRecord) -> None:
+        if not back.is_set():
+            raise DatabaseError("down")
+        kept.append(record)
+
+    tried = threading.Event()
+
+    def wait(stop: threading.Event) -> bool:
+        tried.set()
+        return back.wait(10)
+
+    journal = Journal(keep, wait)
+    second = replace(ACCEPTED, calling_ae_title="CT2")
+    journal.put(ACCEPTED)
+    journal.put(second)
+    assert tried.wait(10)
+    back.set()
+    journal.close(10)
+    assert kept == [ACCEPTED, second]
+
+
+def test_a_record_that_is_never_taken_holds_up_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kept: list[str] = []
+
+    def keep(record: AssociationRecord) -> None:
+        if record.calling_ae_title == "CT1":
+            raise DatabaseError("never")
+        kept.append(record.calling_ae_title)
+
+    journal = Journal(keep, lambda stop: True)
+    journal.put(ACCEPTED)
+    journal.put(replace(ACCEPTED, calling_ae_title="CT2"))
+    journal.close(10)
+    assert kept == ["CT2"]
+    assert "association not recorded" in caplog.messages
