@@ -89,7 +89,8 @@ def find_candidates(
 
 def fit(candidate: Candidate, spec: SelectionSpec, ledger: Ledger) -> None:
     """Find the volumes of a series that meet the card's conditions."""
-    planes, broken = [], []
+    planes: list[Plane] = []
+    broken: list[Plane] = []
     for plane in _planes_that_fit(candidate.inside, spec, ledger):
         (planes if plane.readable else broken).append(plane)
     candidate.volumes = build_volumes(planes)
