@@ -130,9 +130,15 @@ class WorkTable(Table):
 
 
 class ModelsTable(Table):
-    """Where further bundles lie and what they run on."""
+    """Where further bundles lie and what they run on.
+
+    Args:
+        python_classes: globs of dotted paths that a card may name as its network's
+            class; they run as code of the node, so none may by default.
+    """
 
     folder: Path | None = None
+    python_classes: TextList = ()
     device: str = "auto"  # auto, cpu, cuda, cuda:1
     threads: Annotated[int, Field(ge=0)] = 0  # 0: torch decides
 

@@ -167,6 +167,7 @@ def build_executor(settings: Settings) -> Executor:
     return InProcessExecutor(
         settings.models.folder,
         device=settings.models.device,
+        python_classes=settings.models.python_classes,
         threads=settings.models.threads,
     )
 

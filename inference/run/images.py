@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dicom_node.core.errors import InferenceError, PixelError
+from dicom_node.core.errors import InferenceError, PixelError, ScoreError
 from dicom_node.core.types import ImageResult, InputFile
-from inference.api import Image, Model
-from inference.conclude import aggregate
+from inference.api import Image, Model, ModelCard
+from inference.conclude import aggregate_frames
 from inference.pixels.frames import open_image, windowed_frame
 from inference.select.selection import Choice
 
@@ -32,7 +32,7 @@ class _Tally:
     scores: dict[int, Scores] = field(default_factory=dict)
     windowings: set[str] = field(default_factory=set)
 
-    def result(self, aggregation: str) -> ImageResult:
+    def result(self, card: ModelCard) -> ImageResult:
         """Return the image's result; an image of which a frame failed has failed."""
         uid = self.file.sop_instance_uid
         if self.skipped or self.error or not self.scores:
@@ -42,7 +42,7 @@ class _Tally:
         return ImageResult(
             sop_instance_uid=uid,
             frames=frames,
-            scores=aggregate([self.scores[frame] for frame in frames], aggregation),
+            scores=aggregate_frames(card, [self.scores[frame] for frame in frames]),
             windowing=", ".join(sorted(self.windowings)),
         )
 
@@ -85,7 +85,7 @@ def evaluate_images(model: Model, choices: Sequence[Choice]) -> tuple[ImageResul
             _score(model, batch)
     finally:
         threads.shutdown(cancel_futures=True)
-    return tuple(tally.result(card.aggregate_frames) for tally in tallies)
+    return tuple(tally.result(card) for tally in tallies)
 
 
 def _decode_ahead(
@@ -132,6 +132,8 @@ def _score(model: Model, batch: Sequence[_Frame]) -> None:
     """Score a batch; where it fails as a whole, find the image that it fails on."""
     try:
         table = model.predict(np.stack([frame.values for frame in batch]))
+    except ScoreError:
+        raise  # the model cannot be trusted with the other images either
     except InferenceError as error:
         if error.retryable:
             raise

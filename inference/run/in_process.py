@@ -14,6 +14,8 @@ from dicom_node.core.types import ImageResult, InputFile, Prediction
 from inference.api import Calibration, ModelCard
 from inference.bundle import find_bundle, stamp_bundle
 from inference.conclude import decide
+from inference.custom import AnyModel, create_model
+from inference.groups import conclude_groups
 from inference.provenance import (
     canonical_settings,
     describe_machinery,
@@ -22,7 +24,6 @@ from inference.provenance import (
 )
 from inference.run.images import evaluate_images
 from inference.select.choose import select
-from inference.vit.model import TimmModel
 
 _REASONS_SHOWN = 4
 _NO_PIXELS = "there is no pixel data"
@@ -32,7 +33,7 @@ _NO_PIXELS = "there is no pixel data"
 class _Warm:
     """A loaded model and what its files looked like then."""
 
-    model: TimmModel
+    model: AnyModel
     stamp: tuple[tuple[str, int, int, int], ...]
 
 
@@ -45,6 +46,7 @@ class InProcessExecutor:
         *,
         device: str = "auto",
         threads: int = 0,
+        python_classes: Sequence[str] = (),
         clock: Clock | None = None,
     ) -> None:
         """Keep where bundles lie and what to run them on; nothing is loaded yet.
@@ -52,11 +54,13 @@ class InProcessExecutor:
         Args:
             folder: the drop-in folder, None for shipped bundles only.
             threads: of torch on the CPU; 0 leaves it to torch.
+            python_classes: globs of the classes that a card may name.
         """
         if threads:
             torch.set_num_threads(threads)
         self._folder = folder
         self._device = device
+        self._python_classes = tuple(python_classes)
         self._clock = clock or SystemClock()
         self._warm: dict[str, _Warm] = {}
         self._lock = Lock()
@@ -74,8 +78,7 @@ class InProcessExecutor:
             card = loaded.card
             selection = select(files, card)
             images = evaluate_images(loaded, selection.choices)
-            scores = [image.scores for image in images if image.scores]
-            findings = loaded.conclude(scores) if scores else ()
+            findings = conclude_groups(loaded, images, files)
             outcome, reason = settle_outcome(images)
             return Prediction(
                 outcome=outcome or decide(findings),
@@ -110,7 +113,7 @@ class InProcessExecutor:
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _load(self, name: str) -> TimmModel:
+    def _load(self, name: str) -> AnyModel:
         """Return the model, loaded anew if a file of its bundle was touched."""
         card = find_bundle(name, self._folder)
         stamp = stamp_bundle(card.folder)
@@ -118,7 +121,7 @@ class InProcessExecutor:
         if warm and warm.stamp == stamp and warm.model.card == card:
             return warm.model
         self._warm.pop(name, None)
-        model = TimmModel(card)
+        model = create_model(card, self._python_classes)
         model.load(self._device)
         self._warm[name] = _Warm(model, stamp)
         return model
@@ -170,12 +173,13 @@ def _parameters(
     windowings = sorted({image.windowing for image in images if image.windowing})
     spec = card.input
     named = {
-        "architecture": card.architecture,
+        "architecture": card.architecture or card.python_class,
         "input": f"{spec.size[0]}x{spec.size[1]}, {spec.resize}",
         "preprocessing": settings_digest(canonical_settings(card))[:12],
         "windowing": ", ".join(windowings),
         "aggregation over frames": card.aggregate_frames,
         "aggregation over images": card.aggregate_images,
+        "findings by": card.group_by if card.group_by != "none" else "",
         "activation": card.activation,
         "calibration": _calibration(card.calibration),
         "threshold source": "model card",
