@@ -4,14 +4,13 @@ import struct
 from dataclasses import dataclass
 
 from dicom_node.core.errors import PixelError
+from inference.pixels.jpeg2000 import read_jpeg_2000
 
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS_JPEG = 0xC3
 _JPEG_LS = 0xF7
 _END_OF_IMAGE, _TAIL = b"\xff\xd9", 1024
-_COD, _SOT = 0xFF52, 0xFF90
-_HTJ2K_CAPABILITY = 0x4000  # in Rsiz: Part 15 is needed, ISO/IEC 15444-15 A.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +23,8 @@ class Codestream:
         is_signed: JPEG 2000 alone can say so.
         is_ybr: whether the samples are YCbCr by the codestream's own marks;
             None when it does not say.
-        is_reversible: JPEG 2000 alone, the wavelet loses nothing.
+        is_reversible: nothing is lost in coding, as far as the header tells.
+        levels: JPEG 2000 alone, of decomposition.
     """
 
     codec: str
@@ -35,6 +35,7 @@ class Codestream:
     is_signed: bool = False
     is_ybr: bool | None = None
     is_reversible: bool = True
+    levels: int = 0
 
 
 def read_codestream(frame: bytes) -> Codestream:
@@ -110,35 +111,19 @@ def _frame_header(
         samples=samples,
         precision=precision,
         is_ybr=is_ybr if samples == 3 else None,
+        is_reversible=codec != "jpeg",
     )
 
 
 def _read_jpeg_2000(frame: bytes) -> Codestream:
-    """Read SIZ. Source: ISO/IEC 15444-1 A.5.1."""
-    capability, x1, y1, x0, y0 = struct.unpack_from(">HIIII", frame, 6)
-    (samples,) = struct.unpack_from(">H", frame, 40)
-    components = [struct.unpack_from(">BBB", frame, 42 + 3 * i) for i in range(samples)]
-    if len(set(components)) != 1:
-        raise PixelError("Pixel Data holds a JPEG 2000 with unlike components")
-    depth, dx, dy = components[0]
+    header = read_jpeg_2000(frame)
     return Codestream(
-        codec="htj2k" if capability & _HTJ2K_CAPABILITY else "jpeg2k",
-        rows=-(-y1 // dy) - -(-y0 // dy) if dy else 0,
-        columns=-(-x1 // dx) - -(-x0 // dx) if dx else 0,
-        samples=samples,
-        precision=(depth & 0x7F) + 1,
-        is_signed=bool(depth & 0x80),
-        is_reversible=_is_reversible(frame),
+        codec="htj2k" if header.is_high_throughput else "jpeg2k",
+        rows=header.rows,
+        columns=header.columns,
+        samples=header.samples,
+        precision=header.precision,
+        is_signed=header.is_signed,
+        is_reversible=header.is_reversible,
+        levels=header.levels,
     )
-
-
-def _is_reversible(frame: bytes) -> bool:
-    """Read the transformation in COD. Source: ISO/IEC 15444-1 A.6.1."""
-    position = 2
-    while True:
-        marker, length = struct.unpack_from(">HH", frame, position)
-        if marker == _COD:
-            return frame[position + 13] == 1
-        if marker == _SOT or length < 2:
-            raise PixelError("Pixel Data holds a JPEG 2000 without coding style")
-        position += 2 + length

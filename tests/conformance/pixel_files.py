@@ -1,6 +1,7 @@
 """Real files for the pixel tests: the shared ones and those inside pydicom."""
 
 import os
+import warnings
 from pathlib import Path
 
 import pydicom
@@ -13,25 +14,40 @@ MISSING = (
     "no shared test data: set DICOM_NODE_TEST_DATA to the folder that holds dicom/"
 )
 
-# Of long series of like images, these many are enough.
-_LIMITS = {"ct_chest_30": 3, "mr_sag_35": 3, "mr_epi_150": 3, "SE000000": 2}
+# Series of like images: one row of the table, with the largest differences.
+SERIES = ("ct_chest_30", "mr_sag_35", "mr_epi_150")
+_PIXEL_TAGS = tuple(
+    tag
+    for number in (0x08, 0x09, 0x10)
+    for tag in (bytes((0xE0, 0x7F, number, 0)), bytes((0x7F, 0xE0, 0, number)))
+)
+
+
+def all_files() -> list[Path]:
+    """List every file that may be DICOM."""
+    found = [*DICOM.rglob("*"), *BUNDLED.rglob("*")]
+    other = (".py", ".pyc", ".tsv", ".json", ".txt", ".md", ".dump", ".icc", ".gz")
+    return sorted(path for path in found if path.is_file() and path.suffix not in other)
 
 
 def image_files() -> list[Path]:
-    """List every file that may be DICOM; of long series the first ones."""
-    seen: dict[str, int] = {}
-    found = []
-    for path in sorted([*DICOM.rglob("*"), *BUNDLED.rglob("*")]):
-        if not path.is_file() or path.suffix in (".py", ".pyc", ".tsv", ".json"):
-            continue
-        folder = path.parent.name
-        seen[folder] = seen.get(folder, 0) + 1
-        if seen[folder] <= _LIMITS.get(folder, 1000):
-            found.append(path)
-    return found
+    """List every file that has a pixel element, found by its tag or by pydicom."""
+    return [path for path in all_files() if _has_pixels(path)]
+
+
+def _has_pixels(path: Path) -> bool:
+    raw = path.read_bytes()
+    if any(tag in raw for tag in _PIXEL_TAGS):
+        return True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:  # the tag of a deflated file is not to be seen
+            return "PixelData" in pydicom.dcmread(path, force=True)
+        except Exception:  # noqa: BLE001 - malformed on purpose
+            return False
 
 
 def name_of(path: Path) -> str:
-    """Name a file for the list of tests."""
+    """Name a file for tests and the table."""
     root = DICOM if path.is_relative_to(DICOM) else BUNDLED
     return f"{'shared' if root is DICOM else 'pydicom'}:{path.relative_to(root)}"

@@ -1,0 +1,107 @@
+"""Headers of JPEG 2000 and HTJ2K, checked before a decoder sees them.
+
+OpenJPH divides by a tile size of 0, and both decoders take memory for every tile that
+the header claims.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from dicom_node.core.errors import PixelError
+
+_SIZ, _COD, _SOT, _SOD = 0xFF51, 0xFF52, 0xFF90, 0xFF93
+_HTJ2K_CAPABILITY = 0x4000  # in Rsiz: Part 15 is needed, ISO/IEC 15444-15 A.3
+_MOST_TILES = 4096
+_MOST_LEVELS = 32
+_BROKEN = "Pixel Data holds a JPEG 2000 with a broken header"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jpeg2000Header:
+    """What SIZ and COD say of the whole image.
+
+    Args:
+        is_high_throughput: HTJ2K block coding.
+        is_reversible: the wavelet loses nothing.
+        levels: of decomposition; the smallest image is 2^levels times smaller.
+    """
+
+    rows: int
+    columns: int
+    samples: int
+    precision: int
+    is_signed: bool
+    is_high_throughput: bool
+    is_reversible: bool
+    levels: int
+
+
+def read_jpeg_2000(frame: bytes) -> Jpeg2000Header:
+    """Read and check the main header of a codestream.
+
+    Raises:
+        PixelError: a size, offset or count in it is impossible or above a limit.
+        struct.error, IndexError: it is broken off.
+
+    Source: ISO/IEC 15444-1 A.5.1 (SIZ), A.6.1 (COD).
+    """
+    marker, capability = struct.unpack_from(">HxxH", frame, 2)
+    if marker != _SIZ:
+        raise PixelError(_BROKEN)
+    (samples,) = struct.unpack_from(">H", frame, 40)
+    if not samples:
+        raise PixelError(_BROKEN)
+    components = [struct.unpack_from(">BBB", frame, 42 + 3 * i) for i in range(samples)]
+    if len(set(components)) != 1:
+        raise PixelError("Pixel Data holds a JPEG 2000 with unlike components")
+    depth, dx, dy = components[0]
+    columns, rows = _extent(frame, dx, dy)
+    levels, is_reversible = _coding_style(frame)
+    return Jpeg2000Header(
+        rows=rows,
+        columns=columns,
+        samples=samples,
+        precision=(depth & 0x7F) + 1,
+        is_signed=bool(depth & 0x80),
+        is_high_throughput=bool(capability & _HTJ2K_CAPABILITY),
+        is_reversible=is_reversible,
+        levels=levels,
+    )
+
+
+def _extent(frame: bytes, dx: int, dy: int) -> tuple[int, int]:
+    """Return columns and rows, once grid and tiles are known to be possible."""
+    ends = struct.unpack_from(">2I", frame, 8)
+    starts = struct.unpack_from(">2I", frame, 16)
+    tiles = struct.unpack_from(">2I", frame, 24)
+    tile_starts = struct.unpack_from(">2I", frame, 32)
+    sizes, count = [], 1
+    for end, start, tile, origin, step in zip(
+        ends, starts, tiles, tile_starts, (dx, dy), strict=True
+    ):
+        # The first tile must hold the first pixel.
+        if not (step and start < end and origin <= start < origin + tile):
+            raise PixelError(_BROKEN)
+        sizes.append(-(-end // step) - -(-start // step))
+        count *= -(-(end - origin) // tile)
+    if count > _MOST_TILES:
+        raise PixelError(f"Pixel Data holds a JPEG 2000 of over {_MOST_TILES} tiles")
+    return sizes[0], sizes[1]
+
+
+def _coding_style(frame: bytes) -> tuple[int, bool]:
+    """Return levels of decomposition and whether the wavelet is the reversible one."""
+    position = 2
+    while True:
+        marker, length = struct.unpack_from(">HH", frame, position)
+        if marker == _COD:
+            break
+        if marker in (_SOT, _SOD) or length < 2:
+            raise PixelError("Pixel Data holds a JPEG 2000 without coding style")
+        position += 2 + length
+    layers, levels, width, height = struct.unpack_from(">HxBBB", frame, position + 6)
+    if not layers or levels > _MOST_LEVELS or width > 8 or height > 8:
+        raise PixelError(_BROKEN)
+    if width + height > 8:  # a code-block has at most 4096 coefficients
+        raise PixelError(_BROKEN)
+    return levels, frame[position + 13] == 1
