@@ -99,7 +99,16 @@ def read_rescale(dataset: Dataset, *, frame_number: int) -> tuple[float, float]:
 
 
 def mask_padding(stored: Samples, dataset: Dataset, layout: PixelLayout) -> Mask | None:
-    """Find Pixel Padding Value up to Pixel Padding Range Limit; None for nowhere.
+    """Find Pixel Padding Value up to Pixel Padding Range Limit; None for nowhere."""
+    bounds = padding_bounds(dataset, layout)
+    if bounds is None:
+        return None
+    mask: Mask = (stored >= bounds[0]) & (stored <= bounds[1])
+    return mask if mask.any() else None
+
+
+def padding_bounds(dataset: Dataset, layout: PixelLayout) -> tuple[float, float] | None:
+    """Return the lowest and the highest stored value that is padding.
 
     Source: PS3.3 C.7.5.1.1.2: both are stored values.
     """
@@ -109,8 +118,7 @@ def mask_padding(stored: Samples, dataset: Dataset, layout: PixelLayout) -> Mask
         return None
     last = number(dataset, limit_keyword)
     bounds = [_as_stored(v, layout) for v in (first, first if last is None else last)]
-    mask: Mask = (stored >= min(bounds)) & (stored <= max(bounds))
-    return mask if mask.any() else None
+    return min(bounds), max(bounds)
 
 
 def _as_stored(value: float, layout: PixelLayout) -> float:

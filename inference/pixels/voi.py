@@ -1,6 +1,6 @@
 """Modality values -> windowed values in [0, 1]: VOI LUT, window, or statistics."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -46,16 +46,21 @@ def apply_window(values: Image, window: Window) -> Image:
         exponent = np.clip((values - np.float32(center)) * (4 / width), -80.0, 80.0)
         curve: Image = 1 / (1 + np.exp(-exponent, dtype=np.float32))
         return curve
-    if function == "LINEAR_EXACT":
-        low, length = center - width / 2, width
-    else:
-        low, length = center - 0.5 - (width - 1) / 2, width - 1
-        if length == 0:  # the ramp has no length: a step at `low`
-            return (values > np.float32(low)).astype(np.float32)
+    low, length = window_ends(window)
+    if length == 0:  # the ramp has no length: a step at `low`
+        return (values > np.float32(low)).astype(np.float32)
     ramp = values - np.float32(low)
     ramp *= np.float32(1 / length)
     clipped: Image = np.clip(ramp, 0.0, 1.0, out=ramp)
     return clipped
+
+
+def window_ends(window: Window) -> tuple[float, float]:
+    """Return where the ramp of LINEAR or LINEAR_EXACT begins, and its length."""
+    center, width = window.center, window.width
+    if effective_function(window) == "LINEAR_EXACT":
+        return center - width / 2, width
+    return center - 0.5 - (width - 1) / 2, width - 1
 
 
 def effective_function(window: Window) -> str:
@@ -107,6 +112,42 @@ def read_alternatives(dataset: Dataset, *, frame_number: int) -> Alternatives:
     return Alternatives()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a frame is to be looked at with; full range where nothing is given.
+
+    Args:
+        windows: one plane for each.
+        lut: item of a VOI LUT Sequence.
+        percentiles: that become 0 and 1.
+        name: for the record.
+    """
+
+    windows: tuple[Window, ...] = ()
+    lut: Dataset | None = None
+    percentiles: tuple[float, float] | None = None
+    name: str
+
+
+def choose_look(dataset: Dataset, spec: InputSpec, *, frame_number: int) -> Look:
+    """Choose among what the file offers and the model card demands.
+
+    Raises:
+        PixelError: the file has no window and the card says refuse.
+    """
+    if spec.windowing == "model":
+        if not spec.windows:
+            raise PixelError("the model card asks for its own windows and has none")
+        count = len(spec.windows)
+        named = "model window" if count == 1 else f"model windows 1-{count}"
+        return Look(windows=spec.windows, name=named)
+    if spec.windowing == "file":
+        return _choose_by_file(dataset, spec, frame_number)
+    if spec.windowing != "percentile":
+        raise PixelError("the model card's windowing is unknown")
+    return _percentile_look(spec)
+
+
 def window_planes(
     frame: ModalityFrame, dataset: Dataset, spec: InputSpec, *, frame_number: int
 ) -> tuple[Image, str]:
@@ -119,65 +160,59 @@ def window_planes(
     Raises:
         PixelError: the file has no window and the card says refuse.
     """
-    if spec.windowing == "model":
-        if not spec.windows:
-            raise PixelError("the model card asks for its own windows and has none")
-        planes = [apply_window(frame.values, window) for window in spec.windows]
-        count = len(planes)
-        named = "model window" if count == 1 else f"model windows 1-{count}"
-        return np.stack(planes), named
-    if spec.windowing == "file":
-        plane, named = _by_file(frame, dataset, spec, frame_number)
-    elif spec.windowing == "percentile":
-        plane, named = stretch_percentiles(frame, spec.percentiles)
-    else:
-        raise PixelError("the model card's windowing is unknown")
-    return plane[np.newaxis], named
+    look = choose_look(dataset, spec, frame_number=frame_number)
+    return apply_look(frame, look), look.name
 
 
-def stretch_percentiles(
-    frame: ModalityFrame, percentiles: tuple[float, float]
-) -> tuple[Image, str]:
-    """Map two percentiles of the values outside the padding to 0 and 1."""
-    low, high = np.percentile(frame.valid_values, percentiles)
-    named = f"percentile {percentiles[0]:g}-{percentiles[1]:g}"
-    return _stretch(frame.values, float(low), float(high)), named
+def apply_look(frame: ModalityFrame, look: Look) -> Image:
+    """Turn modality values into (planes, rows, columns) in [0, 1]."""
+    if look.windows:
+        return np.stack([apply_window(frame.values, item) for item in look.windows])
+    if look.lut is not None:
+        return apply_voi_lut(frame, look.lut)[np.newaxis]
+    low, high = frame.lowest, frame.highest
+    if look.percentiles is not None:
+        low, high = map(float, np.percentile(frame.valid_values, look.percentiles))
+    return stretch(frame.values, low, high)[np.newaxis]
 
 
-def _by_file(
-    frame: ModalityFrame, dataset: Dataset, spec: InputSpec, frame_number: int
-) -> tuple[Image, str]:
-    """Use the file's LUT or window; without one, the card's fallback."""
-    offered = read_alternatives(dataset, frame_number=frame_number)
-    index, count = spec.window_index, len(offered)
-    if count and index >= count:
-        raise PixelError("the file has fewer windows than the model card's index")
-    of_several = f" {index + 1}/{count}" if count > 1 else ""
-    if index < len(offered.luts):
-        return apply_voi_lut(frame, offered.luts[index]), f"file LUT{of_several}"
-    if count:
-        window = offered.windows[index - len(offered.luts)]
-        if window.width > 0:
-            named = f"file window {effective_function(window)}{of_several}"
-            return apply_window(frame.values, window), named
-    return _fall_back(frame, spec)
-
-
-def _fall_back(frame: ModalityFrame, spec: InputSpec) -> tuple[Image, str]:
-    if spec.windowing_fallback == "percentile":
-        plane, named = stretch_percentiles(frame, spec.percentiles)
-    elif spec.windowing_fallback == "full_range":
-        plane = _stretch(frame.values, frame.lowest, frame.highest)
-        named = "full range"
-    else:
-        raise PixelError("the file has no usable VOI LUT or WindowCenter/WindowWidth")
-    return plane, f"{named} (file has no window)"
-
-
-def _stretch(values: Image, low: float, high: float) -> Image:
+def stretch(values: Image, low: float, high: float) -> Image:
+    """Map `low` to 0 and `high` to 1."""
     if not high > low:  # one value all over: nothing to see, so black
         return np.zeros_like(values)
     ramp = values - np.float32(low)
     ramp *= np.float32(1 / (high - low))
     clipped: Image = np.clip(ramp, 0.0, 1.0, out=ramp)
     return clipped
+
+
+def _choose_by_file(dataset: Dataset, spec: InputSpec, frame_number: int) -> Look:
+    """Choose the file's LUT or window; without one, the card's fallback."""
+    offered = read_alternatives(dataset, frame_number=frame_number)
+    index, count = spec.window_index, len(offered)
+    if count and index >= count:
+        raise PixelError("the file has fewer windows than the model card's index")
+    of_several = f" {index + 1}/{count}" if count > 1 else ""
+    if index < len(offered.luts):
+        return Look(lut=offered.luts[index], name=f"file LUT{of_several}")
+    if count:
+        window = offered.windows[index - len(offered.luts)]
+        if window.width > 0:
+            named = f"file window {effective_function(window)}{of_several}"
+            return Look(windows=(window,), name=named)
+    return _fall_back(spec)
+
+
+def _fall_back(spec: InputSpec) -> Look:
+    reason = "(file has no window)"
+    if spec.windowing_fallback == "percentile":
+        look = _percentile_look(spec)
+        return replace(look, name=f"{look.name} {reason}")
+    if spec.windowing_fallback == "full_range":
+        return Look(name=f"full range {reason}")
+    raise PixelError("the file has no usable VOI LUT or WindowCenter/WindowWidth")
+
+
+def _percentile_look(spec: InputSpec) -> Look:
+    low, high = spec.percentiles
+    return Look(percentiles=spec.percentiles, name=f"percentile {low:g}-{high:g}")
