@@ -48,22 +48,22 @@ def read_command(encoded: bytes | bytearray) -> Command:
             request has.
     """
     values: dict[int, bytes] = {}
+    encoded = bytes(encoded)
     position, end = 0, len(encoded)
     while position + 8 <= end:
         group, element, length = _ELEMENT.unpack_from(encoded, position)
-        position += 8
-        if group or position + length > end:
+        position += 8 + length
+        if group or position > end:
             raise CannotUnderstand("a command set is malformed")
-        values[element] = bytes(encoded[position : position + length])
-        position += length
+        values[element] = encoded[position - length : position]
     if position != end:
         raise CannotUnderstand("a command set is cut off")
     return Command(
-        field=_short(values, 0x0100),
-        message_id=_short(values, 0x0110),
-        has_data_set=_short(values, 0x0800) != _NO_DATA_SET,
-        sop_class_uid=values.get(0x0002, b""),
-        sop_instance_uid=values.get(0x1000, b""),
+        _short(values, 0x0100),
+        _short(values, 0x0110),
+        _short(values, 0x0800) != _NO_DATA_SET,
+        values.get(0x0002, b""),
+        values.get(0x1000, b""),
     )
 
 

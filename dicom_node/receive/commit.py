@@ -20,11 +20,15 @@ from dicom_node.core.errors import (
     ReceiveError,
 )
 from dicom_node.core.types import ReceivedInstance, Recorded
+from dicom_node.receive.doubts import Doubts, PublishedFiles, remove
 from dicom_node.receive.faults import pass_point
 
 log = logging.getLogger("dicom_node.receive")
 
 MAX_GROUP: Final = 64
+# To sync one so large, or to compare it with the same bytes that are here, takes long:
+# nobody else should wait for it, so it is a group of its own.
+LARGE_BYTES: Final = 16 << 20
 
 Outcome = Recorded | NodeError
 Record = Callable[[Sequence[ReceivedInstance]], Sequence[Recorded | ReceiveError]]
@@ -47,16 +51,6 @@ class Part(Protocol):
 
     def discard(self) -> None:
         """Remove what is there, unless it was published."""
-
-
-class PublishedFiles(Protocol):
-    """The folder that parts are published in."""
-
-    def sync_names(self, keys: Sequence[str]) -> None:
-        """Put the names of published files on stable storage."""
-
-    def delete(self, key: str) -> None:
-        """Remove a published file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +79,7 @@ class _Entry:
     done: threading.Event | None = None
     leads: bool = False
     published: bool = False
+    doubtful: bool = False
     outcome: Outcome | None = None
 
 
@@ -99,7 +94,7 @@ class GroupCommitter:
         self._waiting: list[_Entry] = []
         self._leading = False
         self._expected = 0
-        self._doubtful: list[str] = []
+        self._doubts = Doubts(files, options.recorded_keys)
 
     def expect(self, count: int) -> None:
         """Say that an instance is on its way (+1), or is not any more (-1)."""
@@ -117,6 +112,9 @@ class GroupCommitter:
                 until that is.
         """
         entry = _Entry(part, instance)
+        if instance.size_bytes >= LARGE_BYTES:
+            self._commit([entry])
+            return _result(entry)
         with self._lock:
             self._waiting.append(entry)
             if self._leading:
@@ -231,8 +229,8 @@ class GroupCommitter:
                 "",
                 entry.instance.file_key,
             ):
-                self._delete(entry.instance.file_key)  # kept under another key
-        self._settle_doubts()
+                remove(self._files, entry.instance.file_key)  # kept under another key
+        self._doubts.settle()
 
     def _record_alone(self, entry: _Entry) -> None:
         try:
@@ -247,34 +245,16 @@ class GroupCommitter:
 
     def _doubt(self, entry: _Entry) -> None:
         """Keep a file whose transaction may or may not have happened."""
-        if entry.published:
-            self._doubtful.append(entry.instance.file_key)
-
-    def _settle_doubts(self) -> None:
-        """The database answers again: remove doubtful files that have no row."""
-        if not self._doubtful:
-            return
-        try:
-            recorded = self._options.recorded_keys(self._doubtful)
-        except DatabaseError:
-            return
-        for key in self._doubtful:
-            if key not in recorded:
-                self._delete(key)
-        self._doubtful.clear()
+        if entry.published and not entry.doubtful:
+            entry.doubtful = True
+            entry.part.release()  # from here on whoever locks it decides what it is
+            self._doubts.add(entry.instance.file_key)
 
     def _drop(self, entry: _Entry) -> None:
         if not entry.published:
             entry.part.discard()
-        elif entry.instance.file_key not in self._doubtful:
-            self._delete(entry.instance.file_key)
-
-    def _delete(self, key: str) -> None:
-        try:
-            self._files.delete(key)
-        except (NodeError, OSError) as error:
-            # It has no row, so `reconcile` deals with it at the next start.
-            log.warning("file not removed", extra={"reason": type(error).__name__})
+        elif not entry.doubtful:
+            remove(self._files, entry.instance.file_key)
 
 
 def _attempt(entry: _Entry, step: Callable[[], None]) -> None:

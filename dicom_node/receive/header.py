@@ -1,6 +1,8 @@
 """Read the routing header out of a walked data set; no patient identity stays."""
 
+from dataclasses import replace
 from datetime import date
+from functools import lru_cache
 from typing import Final, Literal
 
 from pydicom.charset import decode_bytes, python_encoding
@@ -54,6 +56,17 @@ _DAYS_PER_UNIT: Final = {"D": 1.0, "W": 7.0, "M": 365.25 / 12, "Y": 365.25}
 _MAX_DIGITS: Final = 12
 _MAX_INT: Final = 2**31 - 1
 
+# What a routing header is made of, but for the number of the image.
+_OF_SERIES: Final = tuple(
+    sorted(
+        WANTED
+        - {SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID}
+        - {INSTANCE_NUMBER, SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION}
+        - {BITS_ALLOCATED}
+    )
+)
+_SERIES_KEPT: Final = 64
+
 
 class Header:
     """The wanted top-level values of one data set, decoded on request."""
@@ -100,6 +113,14 @@ class Header:
 
     def routing(self, *, has_pixels: bool) -> RoutingHeader:
         """Return what completion and routing need."""
+        values = self._values
+        of_series = tuple([values.get(tag) for tag in _OF_SERIES])
+        header = _routing(of_series, self._order, has_pixels)
+        number = self.number(INSTANCE_NUMBER)
+        return header if number is None else replace(header, instance_number=number)
+
+    def _routing(self, *, has_pixels: bool) -> RoutingHeader:
+        """Decode what the images of a series nearly always have alike."""
         frames = self.number(NUMBER_OF_FRAMES)
         image_type = self.code(IMAGE_TYPE).split("\\")
         return RoutingHeader(
@@ -112,7 +133,6 @@ class Header:
             series_description=self.text(SERIES_DESCRIPTION),
             accession_number=self.text(ACCESSION_NUMBER),
             series_number=self.number(SERIES_NUMBER),
-            instance_number=self.number(INSTANCE_NUMBER),
             rows=self.short(ROWS),
             columns=self.short(COLUMNS),
             number_of_frames=frames if frames and frames > 0 else 1,
@@ -147,6 +167,14 @@ class Header:
             return date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
         except ValueError:
             return None
+
+
+@lru_cache(_SERIES_KEPT)
+def _routing(
+    values: tuple[bytes | None, ...], order: Literal["little", "big"], has_pixels: bool
+) -> RoutingHeader:
+    found = {tag: value for tag, value in zip(_OF_SERIES, values, strict=True) if value}
+    return Header(found, little=order == "little")._routing(has_pixels=has_pixels)
 
 
 def _printable(text: str) -> str:
