@@ -4,11 +4,12 @@ import os
 import re
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
-from dicom_node.core.errors import BundleError, InferenceError
+from dicom_node.core.errors import BundleError
 from inference.api import ModelCard
 from inference.card import CARD_NAME, load_card
 
@@ -90,33 +91,26 @@ def _list(folder: Path, *, shipped: bool) -> ListedBundle:
     )
 
 
-def verify_bundle(folder: Path) -> list[str]:
-    """Name what is wrong with a bundle; its model is loaded and tried on the CPU."""
-    from inference.vit.model import TimmModel
-    from inference.vit.weights import pickled_files
+def verify_bundle(folder: Path, python_classes: Sequence[str] = ()) -> list[str]:
+    """Name everything that is wrong with a bundle; its model is tried on the CPU.
 
-    try:
-        card = load_card(folder)
-    except BundleError as error:
-        return [str(error)]
-    faults = [
-        f"{name}: weights in a pickle can run code and do not belong into a bundle"
-        for name in pickled_files(card)
-    ]
-    try:
-        TimmModel(card).load("cpu")
-    except (BundleError, InferenceError) as error:
-        faults.append(str(error))
-    return faults
+    Args:
+        python_classes: globs of the classes that a card may name.
+    """
+    from inference.verify import examine_bundle
+
+    return list(examine_bundle(folder, python_classes).faults)
 
 
-def add_bundle(source: Path, target: Path) -> ModelCard:
+def add_bundle(
+    source: Path, target: Path, *, python_classes: Sequence[str] = ()
+) -> ModelCard:
     """Verify a bundle and copy its files into the drop-in folder, whole or not at all.
 
     Raises:
         BundleError: it has faults, or there already is one of its name.
     """
-    if faults := verify_bundle(source):
+    if faults := verify_bundle(source, python_classes):
         raise BundleError("; ".join(faults))
     card = load_card(source)
     final = target / card.name
@@ -127,14 +121,14 @@ def add_bundle(source: Path, target: Path) -> ModelCard:
         )
     try:
         target.mkdir(parents=True, exist_ok=True)
-        _copy_whole(source, final)
+        _copy_whole(source, final, python_classes)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise BundleError(f"the bundle cannot be copied: {reason}") from error
     return replace(card, folder=final)
 
 
-def _copy_whole(source: Path, final: Path) -> None:
+def _copy_whole(source: Path, final: Path, python_classes: Sequence[str]) -> None:
     """Copy plain files beside the target, verify them there, then rename."""
     part = Path(tempfile.mkdtemp(prefix=".part-", dir=final.parent))
     try:
@@ -143,7 +137,7 @@ def _copy_whole(source: Path, final: Path) -> None:
                 shutil.copyfile(item, part / item.name)
                 _sync(part / item.name)
         part.chmod(0o755)
-        if faults := verify_bundle(part):
+        if faults := verify_bundle(part, python_classes):
             raise BundleError("the copy differs: " + "; ".join(faults))
         _sync(part)
         part.rename(final)

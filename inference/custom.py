@@ -99,7 +99,7 @@ class ClassModel:
             InferenceError: there is no such device, or no memory on it.
         """
         chosen = choose_device(device)
-        if fault := digest_fault(self._card, read_content(self._card)):
+        if fault := digest_fault(self._card, read_content(self._card.folder)):
             raise BundleError(fault)
         try:
             self._inner.load(chosen)

@@ -1,6 +1,7 @@
 """Weights from a bundle: safetensors whose digest is on the card, nothing else."""
 
 import hashlib
+from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -31,12 +32,12 @@ def read_weights(card: ModelCard) -> State:
     Raises:
         BundleError: missing, pickled, another digest, or not finite.
     """
-    content = read_content(card)
+    content = read_content(card.folder)
     if fault := digest_fault(card, content):
         raise BundleError(fault)
     state = parse_weights(content)
-    if bad := not_finite(state):
-        raise BundleError(_not_finite_fault(bad))
+    if fault := not_finite_fault(state):
+        raise BundleError(fault)
     return state
 
 
@@ -70,43 +71,31 @@ def parse_weights(content: bytes, name: str = WEIGHTS_NAME) -> State:
     }
 
 
-def not_finite(state: State) -> list[str]:
-    """Name the tensors that hold values which are no finite numbers."""
-    return [
+def not_finite_fault(state: State) -> str:
+    """Name the tensors that hold values which are no finite numbers, "" if none do."""
+    names = [
         name
         for name, tensor in state.items()
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all())
     ]
+    if not names:
+        return ""
+    shown = ", ".join(f"'{name}'" for name in names[:_NAMES_SHOWN])
+    more = f" and {len(names) - _NAMES_SHOWN} more" if names[_NAMES_SHOWN:] else ""
+    verb = "has" if len(names) == 1 else "have"
+    return f"weights.safetensors: {shown}{more} {verb} values that are not finite"
 
 
-def _not_finite_fault(names: list[str]) -> str:
-    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-    verb = "have" if more else "has"
-    return f"weights.safetensors: '{names[0]}'{more} {verb} values that are not finite"
-
-
-def weight_faults(card: ModelCard, content: bytes) -> tuple[State | None, list[str]]:
-    """Parse weights whatever their digest says, and name everything wrong with them."""
-    faults = [fault for fault in [digest_fault(card, content)] if fault]
-    try:
-        state = parse_weights(content)
-    except BundleError as error:
-        return None, [*faults, str(error)]
-    if bad := not_finite(state):
-        faults.append(_not_finite_fault(bad))
-    return state, faults
-
-
-def read_content(card: ModelCard) -> bytes:
+def read_content(folder: Path) -> bytes:
     """Read the bytes of the weights file.
 
     Raises:
         BundleError: there is none, or it cannot be read.
     """
     try:
-        return card.weights_path.read_bytes()
+        return (folder / WEIGHTS_NAME).read_bytes()
     except FileNotFoundError:
-        if pickled := pickled_files(card):
+        if pickled := pickled_files(folder):
             raise BundleError(f"{pickled[0]}: {_REMEDY}") from None
         raise BundleError("weights.safetensors is missing") from None
     except OSError as error:
@@ -114,11 +103,11 @@ def read_content(card: ModelCard) -> bytes:
         raise BundleError(f"weights.safetensors cannot be read: {reason}") from error
 
 
-def pickled_files(card: ModelCard) -> list[str]:
+def pickled_files(folder: Path) -> list[str]:
     """Name the files of the bundle that are weights in a pickle."""
     return sorted(
         path.name
-        for path in card.folder.iterdir()
+        for path in (folder.iterdir() if folder.is_dir() else ())
         if path.suffix.lower() in PICKLE_SUFFIXES
     )
 

@@ -61,9 +61,10 @@ def test_verify_names_every_fault(tmp_path: Path) -> None:
     (card.folder / "old.pt").write_bytes(pickle.dumps({}))
     card.weights_path.write_bytes(card.weights_path.read_bytes() + b"x")
     faults = verify_bundle(card.folder)
-    assert len(faults) == 2
+    assert len(faults) == 3
     assert faults[0].startswith("old.pt:")
     assert "has sha256" in faults[1]
+    assert "cannot be parsed" in faults[2]
 
 
 def test_verify_tries_the_model(tmp_path: Path) -> None:
