@@ -103,7 +103,17 @@ def listed_images(
             index < len(result.scores) for result, _ in chosen
         ):
             chosen.sort(key=lambda pair: -pair[0].scores[index])
-    return tuple(_reference(*pair) for pair in chosen[:MAX_LISTED_IMAGES])
+    return tuple(image_reference(*pair) for pair in chosen[:MAX_LISTED_IMAGES])
+
+
+def image_reference(result: ImageResult, file: InputFile) -> ImageReference:
+    """Reference an image, with the frames that were evaluated where it has frames."""
+    named = file.header.number_of_frames > 1 and has_frames(file.sop_class_uid)
+    return ImageReference(
+        sop_class_uid=file.sop_class_uid,
+        sop_instance_uid=file.sop_instance_uid,
+        frames=result.frames[:MAX_LISTED_FRAMES] if named else (),
+    )
 
 
 def evidence_items(study_instance_uid: str, cited: Iterable[Cited]) -> list[Dataset]:
@@ -193,15 +203,6 @@ def _distinct(files: Sequence[InputFile]) -> list[InputFile]:
 
 def _has_pixels(pair: tuple[ImageResult, InputFile]) -> bool:
     return bool(pair[0].scores) or pair[1].header.has_pixels
-
-
-def _reference(result: ImageResult, file: InputFile) -> ImageReference:
-    named = file.header.number_of_frames > 1 and has_frames(file.sop_class_uid)
-    return ImageReference(
-        sop_class_uid=file.sop_class_uid,
-        sop_instance_uid=file.sop_instance_uid,
-        frames=result.frames[:MAX_LISTED_FRAMES] if named else (),
-    )
 
 
 def _sop_item(one: Cited) -> Dataset:

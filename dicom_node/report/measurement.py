@@ -12,10 +12,13 @@ from pydicom.sr.coding import Code
 
 from dicom_node.core.errors import ReportError
 from dicom_node.core.ids import derive_uid
+from dicom_node.core.states import Outcome
 from dicom_node.core.types import Finding, Prediction
 from dicom_node.report import codes as terms
-from dicom_node.report.evidence import Evidence, listed_images
-from dicom_node.report.legal import free_text, plain_text
+from dicom_node.report.algorithm import algorithm, required_text, threshold
+from dicom_node.report.evidence import Evidence, ImageReference, listed_images
+from dicom_node.report.left_out import LeftOut, left_out
+from dicom_node.report.legal import free_text
 from dicom_node.report.subject import copy_items
 
 DECIMALS: Final = 4
@@ -99,7 +102,7 @@ def _observation_context(
                 uid=str(prediction.device_uid),
                 name=observer.name,
                 manufacturer_name=observer.manufacturer,
-                model_name=_required(prediction.model, "name"),
+                model_name=required_text(prediction.model, "name"),
                 serial_number=observer.serial_number or None,
             ),
         )
@@ -115,7 +118,11 @@ def _groups(
     if not prediction.findings:
         raise ReportError("a prediction with a decision must have findings")
     return [
-        _finding_group(prediction, evidence, finding) for finding in prediction.findings
+        *(_finding_group(prediction, evidence, one) for one in prediction.findings),
+        *(
+            _left_out_group(prediction, evidence, one)
+            for one in left_out(prediction, evidence)
+        ),
     ]
 
 
@@ -141,7 +148,7 @@ def _finding_group(
         # "Finding" is read as "this was found": only when it was.
         finding_type=concept if finding.present else None,
         finding_sites=[sr.FindingSite(anatomic_location=site)] if site else None,
-        algorithm_id=_algorithm(prediction, evidence, [_threshold(finding)]),
+        algorithm_id=algorithm(prediction, evidence, [threshold(finding)]),
         measurements=[
             sr.Measurement(
                 name=terms.PROBABILITY,
@@ -150,7 +157,7 @@ def _finding_group(
             )
         ],
         qualitative_evaluations=evaluations,
-        source_images=_images(evidence, finding),
+        source_images=_source_images(listed_images(evidence, finding)),
     )
     _add_comment(group, [prediction.reason, *_failures(prediction)])
     return group
@@ -164,14 +171,36 @@ def _status_group(
         tracking_identifier=_tracking(
             prediction, evidence, ("status",), f"AI {prediction.model}"
         ),
-        algorithm_id=_algorithm(prediction, evidence, []),
+        algorithm_id=algorithm(prediction, evidence, []),
         qualitative_evaluations=[_evaluation(terms.SUMMARY_OF_ANALYSES, status)],
-        source_images=_images(evidence, None),
+        source_images=_source_images(listed_images(evidence, None)),
     )
     reasons = [prediction.reason, *_failures(prediction)]
     if not any(reasons):
         reasons = _counted(image.skipped for image in prediction.images)
     _add_comment(group, reasons or ["No reason was recorded."])
+    return group
+
+
+def _left_out_group(
+    prediction: Prediction, evidence: Evidence, missing: LeftOut
+) -> sr.MeasurementsAndQualitativeEvaluations:
+    """Name images that the findings do not rest on, and why."""
+    outcome = Outcome.FAILED if missing.failed else Outcome.NOT_EVALUATED
+    group = sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(
+            prediction,
+            evidence,
+            ("left out", outcome.value, missing.reason),
+            f"AI {prediction.model}: images not evaluated",
+        ),
+        algorithm_id=algorithm(prediction, evidence, []),
+        qualitative_evaluations=[
+            _evaluation(terms.SUMMARY_OF_ANALYSES, terms.STATUS_OF_RESULTS[outcome])
+        ],
+        source_images=_source_images(missing.images),
+    )
+    _add_comment(group, [missing.text])
     return group
 
 
@@ -188,44 +217,6 @@ def _tracking(
         ),
         identifier=free_text(label),
     )
-
-
-def _algorithm(
-    prediction: Prediction, evidence: Evidence, first: Sequence[str]
-) -> sr.AlgorithmIdentification:
-    """Identify the algorithm (TID 4019), with what a reader needs to judge a score."""
-    return sr.AlgorithmIdentification(
-        name=_required(prediction.model, "name"),
-        version=_required(prediction.model_version, "version"),
-        manufacturer=free_text(prediction.manufacturer) or None,
-        family=terms.ARTIFICIAL_INTELLIGENCE,
-        parameters=[*first, *_parameters(prediction, evidence)],
-    )
-
-
-def _parameters(prediction: Prediction, evidence: Evidence) -> list[str]:
-    lines = [f"weights sha256 {prediction.weights_sha256}"]
-    lines += [f"{name} {value}" for name, value in prediction.parameters]
-    named = {name for name, _ in prediction.parameters}
-    windowings = dict.fromkeys(
-        image.windowing for image in prediction.evaluated if image.windowing
-    )
-    if windowings and "windowing" not in named:
-        lines.append(f"windowing {', '.join(windowings)}")
-    if prediction.images:
-        evaluated, considered = len(prediction.evaluated), len(prediction.images)
-        lines.append(f"images evaluated {evaluated} of {considered}")
-    if prediction.research_only:
-        lines.append("intended use research only, not for diagnosis")
-    if evidence.uncited:
-        lines.append(f"instances not cited for want of a usable UID {evidence.uncited}")
-    return [text for text in map(free_text, lines) if text]
-
-
-def _threshold(finding: Finding) -> str:
-    if finding.threshold is None:
-        return "threshold none"
-    return f"threshold {float(finding.threshold):.6g}"
 
 
 def _failures(prediction: Prediction) -> list[str]:
@@ -264,8 +255,8 @@ def _add_comment(
         )
 
 
-def _images(
-    evidence: Evidence, finding: Finding | None
+def _source_images(
+    images: Sequence[ImageReference],
 ) -> list[sr.SourceImageForMeasurementGroup] | None:
     return [
         sr.SourceImageForMeasurementGroup(
@@ -273,12 +264,5 @@ def _images(
             referenced_sop_instance_uid=image.sop_instance_uid,
             referenced_frame_numbers=list(image.frames) or None,
         )
-        for image in listed_images(evidence, finding)
+        for image in images
     ] or None
-
-
-def _required(text: str, what: str) -> str:
-    cleaned = plain_text(text, 1024)
-    if not cleaned:
-        raise ReportError(f"the model has no {what}: complete the model card")
-    return cleaned

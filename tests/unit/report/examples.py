@@ -29,6 +29,7 @@ from dicom_node.core.types import (
     RoutingHeader,
 )
 from dicom_node.report.builder import SOP_CLASS_UIDS, StructuredReportBuilder
+from dicom_node.report.measurement import content_items
 from dicom_node.report.reading import hushed
 
 WEIGHTS = "0f" * 32
@@ -241,3 +242,21 @@ def build_one(files: Sequence[InputFile], prediction: Prediction) -> Dataset:
         files, prediction, sop_class_uids=SOP_CLASS_UIDS[:1], predecessors=()
     )
     return dcmread(BytesIO(content))
+
+
+def named(report: Dataset, meaning: str) -> list[Dataset]:
+    """Return the content items with this name."""
+    return [
+        item
+        for item in content_items(report)
+        if item.ConceptNameCodeSequence[0].CodeMeaning == meaning
+    ]
+
+
+def coded(report: Dataset, meaning: str) -> list[str]:
+    """Return the code values of the CODE items with this name."""
+    return [
+        item.ConceptCodeSequence[0].CodeValue
+        for item in named(report, meaning)
+        if item.ValueType == "CODE"
+    ]
