@@ -191,9 +191,15 @@ def _models(sub: argparse.ArgumentParser) -> None:
     )
     bench = action("bench", "images per second of a bundle")
     bench.add_argument("model")
-    select = action("select", "what the model would say of files; nothing is stored")
+    select = action("select", "what the model would take and say; nothing is stored")
     select.add_argument("model")
-    select.add_argument("paths", nargs="+", type=Path, metavar="FILE|FOLDER")
+    select.add_argument("paths", nargs="*", type=Path, metavar="FILE|FOLDER")
+    select.add_argument(
+        "--study", metavar="UID|ACCESSION", help="a study that the node has received"
+    )
+    select.add_argument(
+        "--no-predict", action="store_true", help="choose only, do not infer"
+    )
 
 
 def _train(sub: argparse.ArgumentParser) -> None:

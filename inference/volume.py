@@ -80,6 +80,7 @@ class Volume:
         orientation: "axial", "sagittal", "coronal" or "oblique"; "" when unknown.
         normal: cross product of row and column direction; None when unknown.
         spacing_mm: distance of neighbours as measured, None below two positions.
+        thickness_mm: Slice Thickness of the first frame.
         notes: what is worth knowing and no fault.
     """
 
@@ -87,6 +88,7 @@ class Volume:
     orientation: str = ""
     normal: Vector | None = None
     spacing_mm: float | None = None
+    thickness_mm: float | None = None
     faults: tuple[Fault, ...] = ()
     notes: tuple[str, ...] = ()
 

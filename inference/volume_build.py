@@ -155,6 +155,7 @@ def _measure(stack: Sequence[Placed], normal: Vector, reason: str) -> Volume:
         orientation=name_orientation(normal),
         normal=normal,
         spacing_mm=spacing,
+        thickness_mm=stack[0].plane.thickness_mm,
         faults=tuple(faults),
         notes=tuple(notes),
     )

@@ -3,17 +3,11 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
 
 from config.settings import Settings
-from dicom_node import app
-from dicom_node.commands.screen import console, loaded, print_json
-from dicom_node.core.errors import ReceiveError, UsageError
-from dicom_node.core.types import InputFile, Prediction
-from dicom_node.receive.foreign import read_instance
-from dicom_node.receive.options import ReceiveOptions
-from dicom_node.receive.scan import ScanLimits
+from dicom_node.commands.screen import loaded, print_json
+from dicom_node.commands.select import select_images
+from dicom_node.core.errors import UsageError
 from inference.bundle import add_bundle, find_bundle, list_bundles, verify_bundle
 
 _Action = Callable[[argparse.Namespace, Settings], int]
@@ -27,7 +21,7 @@ def models(options: argparse.Namespace) -> int:
         "verify": _verify,
         "add": _add,
         "bench": _bench,
-        "select": _select,
+        "select": select_images,
     }
     return actions[options.action](options, loaded(options).settings)
 
@@ -112,77 +106,3 @@ def _bench(options: argparse.Namespace, settings: Settings) -> int:
             f"in batches of {speed.batch_size}"
         )
     return 0
-
-
-def _select(options: argparse.Namespace, settings: Settings) -> int:
-    """Show what the model would take and say; nothing is stored or sent."""
-    files, refused = _read(options.paths, ReceiveOptions.from_settings(settings).scan)
-    if not files:
-        raise UsageError("none of these is a DICOM file that the node would accept")
-    executor = app.build_executor(settings)
-    prediction = executor.predict(options.model, files)
-    executor.close()
-    document = _describe(prediction, files)
-    document["refused"] = refused
-    if options.json:
-        print_json(document)
-        return 0
-    screen = console()
-    for path, reason in refused.items():
-        screen.print(f"refused  {path}: {reason}", markup=False)
-    for image in document["images"]:
-        screen.print(f"{image['verdict']}  {image['path']}", markup=False)
-    said = filter(None, (prediction.outcome.value, prediction.reason))
-    screen.print(": ".join(said), markup=False)
-    for finding in prediction.findings:
-        screen.print(f"  {finding.concept.meaning}: {finding.probability:.4f}")
-    return 0
-
-
-def _read(
-    paths: list[Path], limits: ScanLimits
-) -> tuple[list[InputFile], dict[str, str]]:
-    files: list[InputFile] = []
-    refused: dict[str, str] = {}
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"there is no file or folder {path}")
-        members = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for member in members:
-            if not member.is_file():
-                continue
-            try:
-                found = read_instance(member, limits)
-            except ReceiveError as error:
-                refused[str(member)] = str(error)
-                continue
-            files.append(
-                InputFile(
-                    sop_instance_uid=found.sop_instance_uid,
-                    sop_class_uid=found.sop_class_uid,
-                    series_instance_uid=found.series_instance_uid,
-                    path=member,
-                    header=found.header,
-                )
-            )
-    return files, refused
-
-
-def _describe(prediction: Prediction, files: list[InputFile]) -> dict[str, Any]:
-    paths = {file.sop_instance_uid: str(file.path) for file in files}
-    return {
-        "model": prediction.model,
-        "model_version": prediction.model_version,
-        "outcome": prediction.outcome.value,
-        "reason": prediction.reason or None,
-        "findings": [asdict(finding) for finding in prediction.findings],
-        "images": [
-            {
-                "path": paths[image.sop_instance_uid],
-                "scores": list(image.scores),
-                "verdict": image.error or image.skipped or "evaluated",
-                "windowing": image.windowing,
-            }
-            for image in prediction.images
-        ],
-    }
