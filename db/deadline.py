@@ -35,6 +35,24 @@ class Within:
         _limit.until = self._before
 
 
+class Paused:
+    """Let the time of a `with` block not count: it waits for something else."""
+
+    __slots__ = ("_at",)
+
+    def __enter__(self) -> None:
+        self._at = time.monotonic()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if _limit.until is not None:
+            _limit.until += time.monotonic() - self._at
+
+
 def remaining(default: float) -> float:
     """Return the seconds left of the limit, at least 0; `default` without one."""
     if _limit.until is None:

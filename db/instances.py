@@ -115,9 +115,10 @@ class _Recorder:
         """Read files before the transaction, which would make others wait."""
         with self.database.read() as connection:
             known = look_up(connection, {item.sop_instance_uid for item in taken})
-        for item in taken:
-            if item.sop_instance_uid in known:
-                judge(item, known[item.sop_instance_uid], self.compare)
+        with deadline.Paused():  # the disk may be slow, the database is not to blame
+            for item in taken:
+                if item.sop_instance_uid in known:
+                    judge(item, known[item.sop_instance_uid], self.compare)
 
     def _complete(
         self,

@@ -131,6 +131,7 @@ def reconcile_instances(settings: Settings, database: Database) -> ReconcileRepo
         store,
         db.instances.known_keys(database),
         adopt,
+        recorded_keys=partial(db.instances.recorded_keys, database),
         latest=db.instances.latest_keys(database, seconds=_UNSYNCED_SECONDS),
     )
 

@@ -6,7 +6,8 @@ from typing import Final, Protocol
 
 from dicom_node.core.errors import CannotUnderstand, DiskFailed, ReceiveError
 from dicom_node.part10.digest import dataset_digest, name_digest
-from dicom_node.receive.commit import Part, PublishedFiles
+from dicom_node.receive.commit import Part
+from dicom_node.receive.doubts import PublishedFiles
 
 # What the scan looks at lies here nearly always.
 HEAD_BYTES: Final = 64 * 1024

@@ -7,6 +7,8 @@ import hashlib
 import os
 import re
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dicom_node.core.errors import DiskFailed, OutOfResources, StoreError
@@ -79,6 +81,12 @@ class FileStore:
         except OSError as error:
             raise StoreError(f"a file cannot be removed: {_name(error)}") from None
 
+    @contextmanager
+    def unused(self, key: str) -> Iterator[bool]:
+        """Keep others off a file; give False if one has it, or it is gone."""
+        with unused_file(self.path(key)) as unused:
+            yield unused
+
     def free_bytes(self) -> int:
         """Return what an unprivileged process may still write."""
         folder = self.folder
@@ -124,6 +132,25 @@ class FileStore:
         self._make_folder(folder.parent)
         folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
         sync_folder(folder.parent)
+
+
+@contextmanager
+def unused_file(path: Path) -> Iterator[bool]:
+    """Lock a file; give False if a living process has it, or it is gone."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield False
+        return
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        yield os.fstat(descriptor).st_nlink > 0
+    finally:
+        os.close(descriptor)
 
 
 def _write_synced(path: Path, content: bytes) -> None:

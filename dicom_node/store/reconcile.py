@@ -1,21 +1,26 @@
 """Bring the folder and the database together after a crash."""
 
-import fcntl
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.core.errors import CannotUnderstand, DoesNotMatch, ReceiveError
-from dicom_node.store.files import FILE_SUFFIX, KEY, PART_SUFFIX, FileStore
+from dicom_node.store.files import (
+    FILE_SUFFIX,
+    KEY,
+    PART_SUFFIX,
+    FileStore,
+    unused_file,
+)
 from dicom_node.store.instances import PARTS
 
 log = logging.getLogger("dicom_node.store")
 
 QUARANTINE = "quarantine"
 Adopt = Callable[[str, Path], bool]
+RecordedKeys = Callable[[Sequence[str]], frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ def reconcile(
     known_keys: Iterable[str],
     adopt: Adopt,
     *,
+    recorded_keys: RecordedKeys,
     latest: Iterable[tuple[str, int]] = (),
 ) -> ReconcileReport:
     """Remove part files, adopt files without rows, report rows without files.
@@ -54,6 +60,8 @@ def reconcile(
             another one, so that it can go. CannotUnderstand and DoesNotMatch put
             the file into the quarantine folder; anything else ends the run and
             leaves the file for the next one.
+        recorded_keys: says which of these keys have a row by now; one that came while
+            this ran is left alone.
         latest: keys with the least size of their files, in bytes, of what came last:
             a power cut may have emptied a file that nobody synced.
     """
@@ -70,7 +78,7 @@ def reconcile(
         if (raw := bytes.fromhex(key)) in missing:
             missing.remove(raw)
             continue
-        with _unused(path) as unused:
+        with unused_file(path) as unused:
             if not unused:
                 continue  # its receiver has it in hand, or it is gone
             try:
@@ -80,6 +88,8 @@ def reconcile(
                     path.unlink(missing_ok=True)
                     repeats += 1
             except (CannotUnderstand, DoesNotMatch) as error:
+                if recorded_keys([key]):
+                    continue
                 _quarantine(store.folder, path, error)
                 quarantined += 1
     report = ReconcileReport(
@@ -107,25 +117,6 @@ def _quarantine_short(store: FileStore, latest: Iterable[tuple[str, int]]) -> in
     return found
 
 
-@contextmanager
-def _unused(path: Path) -> Iterator[bool]:
-    """Lock a file; give False if a living receiver has it, or it is gone."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield os.fstat(descriptor).st_nlink > 0
-    finally:
-        os.close(descriptor)
-
-
 def _files(folder: Path) -> Iterator[Path]:
     """Yield the files of the folders of keys and of parts; no other is touched."""
     for inner in _folders(folder):
@@ -150,7 +141,7 @@ def _folders(folder: Path) -> list[Path]:
 
 def _remove_dead(path: Path) -> bool:
     """Remove a part file unless its writer lives, which then holds its lock."""
-    with _unused(path) as unused:
+    with unused_file(path) as unused:
         if unused:
             path.unlink(missing_ok=True)
         return unused

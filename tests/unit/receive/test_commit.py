@@ -1,7 +1,8 @@
 """Group commit: who waits together is committed together, and nobody for another."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -16,7 +17,7 @@ from dicom_node.core.errors import (
 from dicom_node.core.ids import InstanceId, StudyId
 from dicom_node.core.states import Receipt
 from dicom_node.core.types import ReceivedInstance, Recorded
-from dicom_node.receive.commit import CommitOptions, GroupCommitter
+from dicom_node.receive.commit import LARGE_BYTES, CommitOptions, GroupCommitter
 from tests.integration.db import samples
 
 SECONDS = 10
@@ -29,6 +30,8 @@ class Disk:
     calls: list[str] = field(default_factory=list)
     names: set[str] = field(default_factory=set)
     broken: Callable[[str], bool] = lambda call: False
+    held: set[str] = field(default_factory=set)  # by reconcile
+    locked: set[str] = field(default_factory=set)
 
     def note(self, call: str) -> None:
         self.calls.append(call)
@@ -40,6 +43,15 @@ class Disk:
 
     def delete(self, key: str) -> None:
         self.names.discard(key)
+
+    @contextmanager
+    def unused(self, key: str) -> Iterator[bool]:
+        if key in self.held or key not in self.names:
+            yield False
+            return
+        self.locked.add(key)
+        yield True
+        self.locked.discard(key)
 
 
 @dataclass
@@ -76,6 +88,11 @@ class Table:
     fault: Callable[[Sequence[ReceivedInstance]], None] = lambda items: None
     refused: frozenset[str] = frozenset()
     rows: set[str] = field(default_factory=set)
+    asked: Callable[[], None] = lambda: None
+
+    def recorded_keys(self, keys: Sequence[str]) -> frozenset[str]:
+        self.asked()
+        return frozenset(keys) & self.rows
 
     def record(
         self, items: Sequence[ReceivedInstance]
@@ -108,7 +125,7 @@ def committer(
             durable=durable,
             max_wait_seconds=max_wait_seconds,
             record=table.record,
-            recorded_keys=lambda keys: frozenset(keys) & table.rows,
+            recorded_keys=table.recorded_keys,
             committed=lambda instances, seconds: None,
         ),
     )
@@ -225,6 +242,67 @@ def test_a_file_in_doubt_goes_when_the_database_says_that_it_has_no_row() -> Non
     table.fault = lambda items: None
     commits.commit(Part(disk, "b"), instance(key(2)))
     assert disk.names == {key(2)}
+
+
+def _in_doubt(disk: Disk, table: Table) -> GroupCommitter:
+    """Return a committer that does not know of file 1 whether it has a row."""
+
+    def down(items: Sequence[ReceivedInstance]) -> None:
+        raise DatabaseError("gone")
+
+    table.fault = down
+    table.gate.set()
+    commits = committer(disk, table)
+    part = Part(disk, "a")
+    with pytest.raises(DatabaseError):
+        commits.commit(part, instance(key(1)))
+    assert part.released, "reconcile may decide"
+    table.fault = lambda items: None
+    return commits
+
+
+def test_a_file_in_doubt_that_reconcile_has_is_left_to_it() -> None:
+    disk, table = Disk(held={key(1)}), Table()
+    commits = _in_doubt(disk, table)
+    commits.commit(Part(disk, "b"), instance(key(2)))
+    disk.held.clear()  # adopted
+    table.rows.add(key(1))
+    commits.commit(Part(disk, "c"), instance(key(3)))
+    assert disk.names == {key(1), key(2), key(3)}
+
+
+def test_reconcile_cannot_adopt_a_file_between_the_question_and_its_end() -> None:
+    disk, table = Disk(), Table()
+    commits = _in_doubt(disk, table)
+    table.asked = lambda: locked.append(set(disk.locked))
+    locked: list[set[str]] = []
+    commits.commit(Part(disk, "b"), instance(key(2)))
+    assert locked == [{key(1)}]
+    assert disk.names == {key(2)}
+
+
+def test_nobody_waits_for_the_commit_of_a_very_large_instance() -> None:
+    table = Table()
+    slow = threading.Event()
+
+    def compare(items: Sequence[ReceivedInstance]) -> None:
+        if items[0].file_key == key(1):
+            assert slow.wait(SECONDS)
+
+    table.fault = compare
+    table.gate.set()
+    disk = Disk()
+    commits = committer(disk, table)
+    large = replace(instance(key(1)), size_bytes=LARGE_BYTES)
+    repeat = threading.Thread(target=lambda: commits.commit(Part(disk, "large"), large))
+    repeat.start()
+    assert table.entered.wait(SECONDS)
+    for number in (2, 3):
+        commits.commit(Part(disk, str(number)), instance(key(number)))
+    assert table.transactions == [[key(2)], [key(3)]]
+    slow.set()
+    repeat.join(SECONDS)
+    assert table.rows == {key(1), key(2), key(3)}
 
 
 def test_a_leader_waits_for_what_is_on_its_way_but_not_for_long() -> None:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,6 +21,11 @@ HEAD = file_head(
     source_ae_title="CT",
 )
 DATA = bytes(range(256)) * 64
+
+
+def nobody(_keys: Sequence[str]) -> frozenset[str]:
+    """Be a database without rows."""
+    return frozenset()
 
 
 def keep(files: InstanceFiles) -> str:
@@ -138,9 +144,9 @@ def test_reconcile_keeps_away_from_what_a_receiver_has_in_hand(tmp_path: Path) -
         adopted.append(found)
         return True
 
-    assert reconcile(files, [], adopt).adopted == 0
+    assert reconcile(files, [], adopt, recorded_keys=nobody).adopted == 0
     part.release()
-    assert reconcile(files, [], adopt).adopted == 1
+    assert reconcile(files, [], adopt, recorded_keys=nobody).adopted == 1
     assert adopted == [key]
 
 
@@ -154,6 +160,7 @@ def test_a_file_that_a_power_cut_emptied_is_quarantined_and_missing(
         files,
         [whole, emptied],
         lambda key, path: False,
+        recorded_keys=nobody,
         latest=[(whole, len(DATA)), (emptied, len(DATA))],
     )
     assert (report.quarantined, report.missing) == (1, (emptied,))

@@ -1,14 +1,32 @@
 """After a crash the folder and the rows agree again."""
 
 import fcntl
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from dicom_node.core.errors import CannotUnderstand, DatabaseError
+from dicom_node.store import reconcile as reconciling
 from dicom_node.store.files import FileStore
 from dicom_node.store.instances import PARTS, InstanceFiles
-from dicom_node.store.reconcile import QUARANTINE, reconcile
+from dicom_node.store.reconcile import QUARANTINE, Adopt, ReconcileReport
+
+
+def reconcile(
+    store: FileStore,
+    known_keys: Iterable[str],
+    adopt: Adopt,
+    *,
+    recorded: Iterable[str] = (),
+) -> ReconcileReport:
+    """Reconcile; `recorded` got their rows since `known_keys` were read."""
+    return reconciling.reconcile(
+        store,
+        known_keys,
+        adopt,
+        recorded_keys=lambda keys: frozenset(keys) & frozenset(recorded),
+    )
 
 
 def refuse(_key: str, _path: Path) -> bool:
@@ -86,3 +104,21 @@ def test_a_database_that_is_down_quarantines_nothing(tmp_path: Path) -> None:
 def test_a_row_without_its_file_is_reported(tmp_path: Path) -> None:
     report = reconcile(FileStore(tmp_path / "none"), ["ab" * 32], refuse)
     assert report.missing == ("ab" * 32,)
+
+
+def test_a_file_that_got_its_row_meanwhile_is_not_quarantined(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    key = store.put(b"recorded after the walk began")
+    report = reconcile(store, [], refuse, recorded=[key])
+    assert report.quarantined == 0
+    assert store.path(key).exists()
+
+
+def test_a_file_that_somebody_has_is_not_unused(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    key = store.put(b"whole")
+    with store.unused(key) as mine, store.unused(key) as theirs:
+        assert (mine, theirs) == (True, False)
+    store.delete(key)
+    with store.unused(key) as gone:
+        assert not gone
