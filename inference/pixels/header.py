@@ -36,6 +36,12 @@ _KEYWORDS = """
     RescaleIntercept RescaleSlope RescaleType ModalityLUTSequence
     WindowCenter WindowWidth VOILUTFunction VOILUTSequence PresentationLUTShape
     SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
+    DimensionIndexSequence StackID TemporalPositionIndex TemporalPositionIdentifier
+    TemporalPositionTimeOffset FrameReferenceTime TriggerTime
+    NominalPercentageOfCardiacPhase NominalCardiacTriggerDelayTime
+    EchoNumbers EchoTime InversionTime FlipAngle KVP ConvolutionKernel
+    DiffusionBValue DiffusionDirectionality DiffusionGradientOrientation
+    ContrastBolusAgent ContrastBolusAgentSequence
     ExtendedOffsetTable ExtendedOffsetTableLengths
     RedPaletteColorLookupTableDescriptor RedPaletteColorLookupTableData
     GreenPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableData
