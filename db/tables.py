@@ -64,6 +64,7 @@ studies = Table(
     Column("last_instance_at", UTCDateTime(), nullable=False),
     Column("ignored_because", Text()),
     Column("called_ae_title", Text(AE_LENGTH), nullable=False, server_default=""),
+    Column("pruned_at", UTCDateTime()),  # its files are gone, its story is not
     _one_of("state", StudyState),
     Index(
         "ix_studies_receiving",
@@ -226,7 +227,10 @@ reports = Table(
     Column("file_key", Identifier(NAME_LENGTH), nullable=False),
     Column("sha256", Identifier(64), nullable=False),
     Column("created_at", UTCDateTime(), nullable=False),
-    UniqueConstraint("job_id", "sop_class_uid"),
+    Column("kind", String(STATE_LENGTH), nullable=False, server_default="sr"),
+    # "" for objects that every destination may get.
+    Column("destination", Text(NAME_LENGTH), nullable=False, server_default=""),
+    UniqueConstraint("job_id", "kind", "destination", "sop_class_uid"),
 )
 
 deliveries = Table(
@@ -238,7 +242,11 @@ deliveries = Table(
     Column("chosen", Identifier()),
     Column("status", Integer),
     *_work_columns(),
-    UniqueConstraint("job_id", "destination"),
+    Column("kind", String(STATE_LENGTH), nullable=False, server_default="sr"),
+    Column("stage", String(STATE_LENGTH), nullable=False, server_default=""),
+    Column("proof", String(STATE_LENGTH)),
+    Column("sent_at", UTCDateTime()),
+    UniqueConstraint("job_id", "destination", "kind"),
     _claimable("deliveries"),
     _countable("deliveries"),
 )

@@ -8,8 +8,8 @@ To write the next migration:
 from alembic import context
 from sqlalchemy import Connection
 
+from db.desk_tables import metadata
 from db.engine import open_engine
-from db.tables import metadata
 
 
 def run(connection: Connection) -> None:

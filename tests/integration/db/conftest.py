@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import delete
 
 from db import schema
+from db.desk_tables import metadata
 from db.engine import Database
-from db.tables import metadata
 from tests import postgres
 
 ENGINES = ("sqlite", "postgresql")

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, MetaData, inspect, text
 from sqlalchemy.engine.interfaces import ReflectedIndex
 
 from db import associations, instances, schema, studies
+from db.desk_tables import metadata
 from db.engine import open_engine
-from db.tables import metadata
 from dicom_node.core.errors import DatabaseError
 from dicom_node.core.states import Receipt
 
