@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from dicom_node.core.errors import PixelError
 
 _LOGGERS = tuple(
-    logging.getLogger(name) for name in ("pydicom", "pylibjpeg", "openjpeg", "rle")
+    logging.getLogger(name)
+    for name in (
+        "pydicom",
+        "pydicom.pixels.decoders.base",  # a logger of its own, disabled by itself
+        "pylibjpeg",
+        "openjpeg",
+        "rle",
+    )
 )
 # warnings.catch_warnings swaps a module-wide list, so one thread at a time.
 _one_at_a_time = threading.RLock()

@@ -2,6 +2,7 @@
 
 import importlib
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,14 @@ from dicom_node.core.errors import PixelError
 from inference.pixels.border import third_party
 from inference.pixels.codecs import LOSSY, NATIVE, RLE, has_extension
 from inference.pixels.codestream import Codestream, read_codestream
+from inference.pixels.complete import ends_flat, with_probe
 from inference.pixels.fragments import read_frame
 from inference.pixels.native import Samples, arrange, read_native_frame
 from inference.pixels.read import FrameSource, name_transfer_syntax
 
 _RLE_HEADER = struct.Struct("<16I")
+
+_MARK = 90  # fits every type and is no extreme of any
 
 # Codec -> imagecodecs extension and function.
 _FUNCTIONS = {
@@ -52,6 +56,7 @@ def decode_frame(source: FrameSource, index: int) -> StoredFrame:
     """
     layout = source.layout
     is_ybr = layout.photometric in ("YBR_FULL", "YBR_FULL_422")
+    is_lossy = source.transfer_syntax_uid in LOSSY
     if source.transfer_syntax_uid in NATIVE:
         values = read_native_frame(source, index)
         precision = layout.bits_allocated
@@ -64,13 +69,16 @@ def decode_frame(source: FrameSource, index: int) -> StoredFrame:
             _check(codestream, source)
             values = _decode(frame, codestream, source)
             precision = codestream.precision
+            is_lossy = is_lossy or not codestream.is_reversible
             # libjpeg has done the colour, by the codestream's marks or our word.
             is_ybr = is_ybr and codestream.codec != "jpeg"
             if codestream.is_signed:
                 return StoredFrame(values=values)
     if layout.is_float:
         return StoredFrame(values=values)
-    return StoredFrame(values=_stored(values, source, precision), is_ybr=is_ybr)
+    return StoredFrame(
+        values=_stored(values, source, precision, is_lossy=is_lossy), is_ybr=is_ybr
+    )
 
 
 def _check(codestream: Codestream, source: FrameSource) -> None:
@@ -88,7 +96,7 @@ def _decode(frame: bytes, codestream: Codestream, source: FrameSource) -> Sample
     """Decode with imagecodecs, else with pydicom's plugins."""
     extension, function = _FUNCTIONS[codestream.codec]
     codec = f"{name_transfer_syntax(source.transfer_syntax_uid)} cannot be decoded"
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {}
     if codestream.codec == "jpeg" and codestream.samples == 3:
         says_ybr = codestream.is_ybr
         if says_ybr is None:
@@ -99,10 +107,17 @@ def _decode(frame: bytes, codestream: Codestream, source: FrameSource) -> Sample
     wraps = codestream.codec == "htj2k" and not codestream.is_reversible
     if has_extension(extension) and not wraps:
         decoder = getattr(importlib.import_module("imagecodecs"), function)
-        try:
-            values = np.asarray(decoder(frame, **options))
-        except Exception:  # noqa: BLE001 - each codec has its own error classes
+        if codestream.codec == "htj2k":
+            options = {"out": _marked(codestream, source)}
+        values = _attempt(decoder, frame, options)
+        if codestream.codec == "htj2k" and values is not None and _is_marked(values):
             values = None
+        if values is not None and codestream.codec in ("jpeg", "jpeg lossless"):
+            is_lossless = codestream.is_reversible
+            if ends_flat(values, is_lossless=is_lossless):
+                probed = _attempt(decoder, with_probe(frame), options)
+                if probed is None or not np.array_equal(values, probed):
+                    raise PixelError(f"{codec}: its data end before the image does")
     if values is None:
         if codestream.codec in ("jpeg", "jpeg lossless"):
             raise PixelError(f"{codec}: the frame is broken")
@@ -113,6 +128,33 @@ def _decode(frame: bytes, codestream: Codestream, source: FrameSource) -> Sample
     if values.shape != shape:
         raise PixelError(f"{codec}: the frame has another shape than its header")
     return values
+
+
+def _marked(codestream: Codestream, source: FrameSource) -> Samples:
+    """Make room for a frame, filled with a mark.
+
+    imagecodecs drops the errors of OpenJPH that come once it copies rows, and what
+    was in memory before stays in the rest.
+    """
+    layout = source.layout
+    size = 1 if codestream.precision <= 8 else 2 if codestream.precision <= 16 else 4
+    kind = "i" if codestream.is_signed else "u"
+    shape = (layout.rows, layout.columns, *((3,) if layout.samples == 3 else ()))
+    return np.full(shape, _MARK, f"{kind}{size}")
+
+
+def _is_marked(values: Samples) -> bool:
+    """Say whether a component's last row is still the mark."""
+    return bool((values[-1] == _MARK).all(axis=0).any())
+
+
+def _attempt(
+    decoder: Callable[..., Samples], frame: bytes, options: dict[str, Any]
+) -> Samples | None:
+    try:
+        return np.asarray(decoder(frame, **options))
+    except Exception:  # noqa: BLE001 - each codec has its own error classes
+        return None
 
 
 def _decode_with_pydicom(frame: bytes, source: FrameSource) -> Samples:
@@ -177,7 +219,9 @@ def _unpack(segment: bytes, size: int) -> npt.NDArray[np.uint8]:
     return found[:size]
 
 
-def _stored(values: Samples, source: FrameSource, precision: int) -> Samples:
+def _stored(
+    values: Samples, source: FrameSource, precision: int, *, is_lossy: bool
+) -> Samples:
     """Cut off foreign bits and give the sign: stored values as PS3.5 8.1.1 has them.
 
     Old files keep overlays in the bits above Bits Stored. A lossy codestream has
@@ -189,7 +233,7 @@ def _stored(values: Samples, source: FrameSource, precision: int) -> Samples:
     size = values.dtype.itemsize
     native = values.astype(values.dtype.newbyteorder("="), copy=False)
     pattern: Samples = native.view(f"u{size}")
-    if source.transfer_syntax_uid not in LOSSY:
+    if not is_lossy:
         shift = layout.high_bit + 1 - layout.bits_stored
         if shift and precision > layout.high_bit:
             pattern = pattern >> shift

@@ -57,6 +57,7 @@ def read_jpeg_2000(frame: bytes) -> Jpeg2000Header:
     depth, dx, dy = components[0]
     columns, rows = _extent(frame, dx, dy)
     levels, is_reversible = _coding_style(frame)
+    _check_tile_parts(frame)
     return Jpeg2000Header(
         rows=rows,
         columns=columns,
@@ -91,17 +92,43 @@ def _extent(frame: bytes, dx: int, dy: int) -> tuple[int, int]:
 
 def _coding_style(frame: bytes) -> tuple[int, bool]:
     """Return levels of decomposition and whether the wavelet is the reversible one."""
-    position = 2
-    while True:
-        marker, length = struct.unpack_from(">HH", frame, position)
-        if marker == _COD:
-            break
-        if marker in (_SOT, _SOD) or length < 2:
-            raise PixelError("Pixel Data holds a JPEG 2000 without coding style")
-        position += 2 + length
+    position = _find(frame, _COD)
+    if frame[position : position + 2] == b"\xff\x90":
+        raise PixelError("Pixel Data holds a JPEG 2000 without coding style")
     layers, levels, width, height = struct.unpack_from(">HxBBB", frame, position + 6)
     if not layers or levels > _MOST_LEVELS or width > 8 or height > 8:
         raise PixelError(_BROKEN)
     if width + height > 8:  # a code-block has at most 4096 coefficients
         raise PixelError(_BROKEN)
     return levels, frame[position + 13] == 1
+
+
+def _check_tile_parts(frame: bytes) -> None:
+    """Check that each tile-part ends where the next one begins.
+
+    OpenJPH makes an image of whatever is left of a tile-part that is broken off.
+
+    Source: ISO/IEC 15444-1 A.4.2 (SOT).
+    """
+    position = _find(frame, _SOT)
+    while True:
+        marker, _, _, size = struct.unpack_from(">HHHI", frame, position)
+        if marker != _SOT:
+            raise PixelError("Pixel Data holds a JPEG 2000 that is broken off")
+        if size == 0:  # up to the end of the image
+            return
+        position += max(size, 12)
+        if frame[position : position + 2] == b"\xff\xd9":
+            return
+
+
+def _find(frame: bytes, wanted: int) -> int:
+    """Return where a marker segment of the main header lies, or the first SOT."""
+    position = 2
+    while True:
+        marker, length = struct.unpack_from(">HH", frame, position)
+        if marker in (wanted, _SOT):
+            return position
+        if marker == _SOD or length < 2:
+            raise PixelError(_BROKEN)
+        position += 2 + length
