@@ -48,6 +48,10 @@ _SHUT_DOWN: Final = "aborted: the node is shutting down"
 # it, but strangers that do not must not fill the node with waiting threads.
 _ARTIM_SECONDS: Final = 2.0
 _WAITING_MAX: Final = 16
+# So long and so much is read and forgotten of what comes behind an A-ABORT.
+_ABORT_SECONDS: Final = 1.0
+_DRAIN_BYTES: Final = 8 << 20
+_BLOCK_BYTES: Final = 64 * 1024
 _waiting = threading.BoundedSemaphore(_WAITING_MAX)
 
 
@@ -108,17 +112,14 @@ class AcceptorAssociation(threading.Thread):
         try:
             self._serve()
         except Broken as fault:
-            self._reason = f"aborted: {fault.reason}"
-            self._send(fault.abort)
+            self._abort(f"aborted: {fault.reason}", fault.abort)
         except CannotUnderstand as error:  # the request: Sta2, Evt19, AA-1 (PS3.8 9.2)
-            self._reason = f"aborted: {error}"
-            self._send(ABORT_BY_NODE)
+            self._abort(f"aborted: {error}", ABORT_BY_NODE)
         except (OSError, ssl.SSLError):
             self._reason = self._reason or CLOSED
         except Exception as error:  # noqa: BLE001 - a thread's edge
-            self._reason = "aborted: internal error"
             log.error("association failed", extra={"reason": type(error).__name__})
-            self._send(ABORT_BY_NODE)
+            self._abort("aborted: internal error", ABORT_BY_NODE)
         finally:
             self._end()
 
@@ -131,7 +132,7 @@ class AcceptorAssociation(threading.Thread):
         self._rejection = offer.fault or self._services.admission.enter(self._caller)
         if self._rejection is not None:
             self._send(reject(self._rejection))
-            self._await_close()
+            self._await_close(_ARTIM_SECONDS)
             return
         try:
             self._services.opened()
@@ -182,7 +183,7 @@ class AcceptorAssociation(threading.Thread):
             self._send(ABORT_BY_NODE)
         elif self._reason == RELEASED:
             self._send(RELEASE_RP)
-            self._await_close()
+            self._await_close(_ARTIM_SECONDS)
 
     @property
     def _caller(self) -> Caller:
@@ -204,25 +205,36 @@ class AcceptorAssociation(threading.Thread):
         with contextlib.suppress(OSError, ValueError):
             self._sender()(pdu)
 
-    def _await_close(self) -> None:
+    def _abort(self, reason: str, pdu: bytes) -> None:
+        """Send an A-ABORT to a peer that may be in the middle of sending."""
+        self._reason = reason
+        self._send(pdu)
+        with contextlib.suppress(OSError):
+            socket.socket.shutdown(self._visit.connection, socket.SHUT_WR)
+        self._await_close(_ABORT_SECONDS)
+
+    def _await_close(self, seconds: float) -> None:
         """Let the peer read the last PDU: a socket closed too early resets."""
         if not _waiting.acquire(blocking=False):
             return
         try:
-            self._wait_for_close()
+            self._wait_for_close(seconds)
         finally:
             _waiting.release()
 
-    def _wait_for_close(self) -> None:
+    def _wait_for_close(self, seconds: float) -> None:
         connection = self._visit.connection
-        until = time.monotonic() + _ARTIM_SECONDS
+        until, left = time.monotonic() + seconds, _DRAIN_BYTES
         with contextlib.suppress(OSError, ValueError):
-            while time.monotonic() < until and not self._leaving:
-                try:
-                    if not connection.recv(4096):
-                        return
-                except (BlockingIOError, TimeoutError, ssl.SSLWantReadError):
-                    continue
+            while left > 0 and not self._leaving:
+                if (rest := until - time.monotonic()) <= 0:
+                    return
+                connection.settimeout(rest)
+                # What is read is forgotten: with TLS, too, nobody has to decrypt it.
+                block = socket.socket.recv(connection, _BLOCK_BYTES)
+                if not block:
+                    return
+                left -= len(block)
 
     def _end(self) -> None:
         with contextlib.suppress(OSError):

@@ -262,3 +262,34 @@ def test_deep_nesting_is_refused_at_the_limit(tmp_path: Path) -> None:
         peer = associated(node)
         assert store(peer, nested) == 0xC000
         assert serves(node)
+
+
+def test_an_abort_reaches_a_sender_that_is_still_sending(tmp_path: Path) -> None:
+    with running_node(tmp_path) as node:
+        peer = RawPeer.connect(node.port)
+        peer.associate({1: (CT, EXPLICIT)})
+        peer.connection.sendall(pdu(9, b"") + bytes(300_000))
+        kind, _ = peer.read()
+        assert kind == A_ABORT
+        # A reset would take the abort away from a sender that has not read it yet.
+        assert peer.connection.recv(1) == b""
+        peer.connection.sendall(bytes(300_000))
+        peer.close()
+        until(lambda: bool(node.associations), seconds=3)
+
+
+@pytest.mark.parametrize(
+    ("associated", "sent"),
+    [(True, pdu(9, b"")), (False, pdu(1, bytes(68) + b"\x20\x00\xff\xff"))],
+    ids=["unknown PDU", "broken request"],
+)
+def test_a_sender_that_does_not_hear_its_abort_is_not_waited_for_long(
+    tmp_path: Path, associated: bool, sent: bytes
+) -> None:
+    with running_node(tmp_path) as node:
+        peer = RawPeer.connect(node.port)
+        if associated:
+            peer.associate({1: (CT, EXPLICIT)})
+        peer.connection.sendall(sent)
+        until(lambda: bool(node.associations), seconds=4)
+        assert node.associations[0].reason.startswith("aborted")
