@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dicom_node import __version__
+from dicom_node.commands.add_options import add_options
 from dicom_node.core.errors import ConfigError, NodeError, UsageError
 
 EXIT_FAILURE = 1
@@ -185,10 +186,10 @@ def _models(sub: argparse.ArgumentParser) -> None:
 
     action("list", "every bundle that a route can name")
     action("show", "one bundle's card").add_argument("model")
-    action("verify", "check cards and weights").add_argument("model", nargs="?")
-    action("add", "put a bundle into the models folder").add_argument(
-        "bundle", type=Path
+    action("verify", "everything wrong with a bundle, or with all").add_argument(
+        "model", nargs="?", metavar="MODEL|FOLDER"
     )
+    add_options(action("add", "put a bundle into the models folder, or make one"))
     bench = action("bench", "images per second of a bundle")
     bench.add_argument("model")
     select = action("select", "what the model would take and say; nothing is stored")

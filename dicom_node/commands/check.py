@@ -110,6 +110,6 @@ def _model(settings: Settings, *, model: str) -> str:
     from inference.bundle import find_bundle, verify_bundle
 
     card = find_bundle(model, settings.models.folder)
-    if faults := verify_bundle(card.folder):
+    if faults := verify_bundle(card.folder, settings.models.python_classes):
         raise NodeError("; ".join(faults))
     return f"version {card.version}, {card.architecture}, digest agrees"

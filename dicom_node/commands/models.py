@@ -3,12 +3,17 @@
 import argparse
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 
 from config.settings import Settings
-from dicom_node.commands.screen import loaded, print_json
+from dicom_node.commands.add import add
+from dicom_node.commands.models_show import describe_card
+from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.select import select_images
-from dicom_node.core.errors import UsageError
-from inference.bundle import add_bundle, find_bundle, list_bundles, verify_bundle
+from dicom_node.core.errors import BundleError
+from inference.bundle import find_bundle, list_bundles
+from inference.card import CARD_NAME
+from inference.verify import examine_bundle
 
 _Action = Callable[[argparse.Namespace, Settings], int]
 
@@ -19,7 +24,7 @@ def models(options: argparse.Namespace) -> int:
         "list": _list,
         "show": _show,
         "verify": _verify,
-        "add": _add,
+        "add": add,
         "bench": _bench,
         "select": select_images,
     }
@@ -44,7 +49,8 @@ def _list(options: argparse.Namespace, settings: Settings) -> int:
         return 0
     for item in found:
         about = (
-            f"{item.card.version}, {item.card.architecture}, {item.card.description}"
+            f"{item.card.version}, {item.card.architecture or item.card.python_class}, "
+            f"{item.card.description}"
             if item.card
             else f"WRONG: {item.fault}"
         )
@@ -58,39 +64,51 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
     card = find_bundle(options.model, settings.models.folder)
     if options.json:
         print_json({**asdict(card), "device_uid": card.device_uid})
-    else:
-        print((card.folder / "card.toml").read_text(encoding="utf-8"), end="")
-        print(f"# Device UID {card.device_uid}")
+        return 0
+    screen = console()
+    for table in describe_card(card):
+        screen.print(table)
     return 0
 
 
 def _verify(options: argparse.Namespace, settings: Settings) -> int:
-    folder = settings.models.folder
-    if options.model:
-        wanted = {options.model: find_bundle(options.model, folder).folder}
-    else:
-        wanted = {item.name: item.folder for item in list_bundles(folder)}
-    faults = {name: verify_bundle(place) for name, place in wanted.items()}
-    for item in list_bundles(folder):  # also finds a name that is not the folder's
-        if item.fault and item.name in faults and not faults[item.name]:
+    """Say everything that is wrong with one bundle, or with all."""
+    wanted = _folders(options.model, settings)
+    allowed = settings.models.python_classes
+    found = {name: examine_bundle(place, allowed) for name, place in wanted.items()}
+    faults = {name: list(one.faults) for name, one in found.items()}
+    for item in list_bundles(settings.models.folder):
+        if item.fault and faults.get(item.name) == []:  # a name not the folder's
             faults[item.name] = [item.fault]
     if options.json:
         print_json(faults)
-    else:
-        for name, found in faults.items():
-            print(f"{name}: {'; '.join(found) or 'card, digest and weights agree'}")
+        return 1 if any(faults.values()) else 0
+    for name, wrong in faults.items():
+        if not wrong:
+            print(f"{name}: card, digest and weights agree")
+            continue
+        print(f"{name}: {len(wrong)} fault{'s' if len(wrong) > 1 else ''}")
+        for text in wrong:
+            print(f"  - {text}")
+    for name, one in found.items():
+        for note in one.notes:
+            print(f"{name}: note: {note}")
     return 1 if any(faults.values()) else 0
 
 
-def _add(options: argparse.Namespace, settings: Settings) -> int:
-    if settings.models.folder is None:
-        raise UsageError("set models.folder in the configuration: bundles go there")
-    card = add_bundle(options.bundle, settings.models.folder)
-    if options.json:
-        print_json({"name": card.name, "version": card.version})
-    else:
-        print(f"added {card.name} {card.version}: name it in a route as model")
-    return 0
+def _folders(wanted: str | None, settings: Settings) -> dict[str, Path]:
+    """Find the bundles that are meant: all, one by name, or a folder anywhere."""
+    if wanted and (Path(wanted) / CARD_NAME).is_file():
+        return {Path(wanted).resolve().name: Path(wanted)}
+    listed = {item.name: item.folder for item in list_bundles(settings.models.folder)}
+    if not wanted:
+        return listed
+    if wanted not in listed:
+        raise BundleError(
+            f"there is no model '{wanted}' and no bundle in a folder of that name; "
+            f"known: {', '.join(listed) or 'none'}"
+        )
+    return {wanted: listed[wanted]}
 
 
 def _bench(options: argparse.Namespace, settings: Settings) -> int:

@@ -23,6 +23,29 @@ CONSTRUCTOR_ERRORS = (
 )
 
 
+def default_config(architecture: str) -> dict[str, Any]:
+    """Return what timm knows of an architecture: input size, mean, std, first layer.
+
+    Raises:
+        BundleError: timm has no such architecture.
+    """
+    timm = import_timm()
+    _bare_name(architecture)
+    known = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
+    return dict(known.to_dict()) if known is not None else {}
+
+
+def _bare_name(architecture: str) -> str:
+    """Return the name without its tag of weights, if timm knows it."""
+    timm = import_timm()
+    bare = architecture.split(".")[0]
+    if not timm.is_model(bare):
+        close = difflib.get_close_matches(bare, timm.list_models(), n=1)
+        hint = f"; did you mean '{close[0]}'?" if close else ""
+        raise BundleError(f"timm has no architecture named '{architecture}'{hint}")
+    return bare
+
+
 def create_network(card: ModelCard) -> torch.nn.Module:
     """Build the card's architecture with random weights; nothing is downloaded.
 
@@ -31,11 +54,7 @@ def create_network(card: ModelCard) -> torch.nn.Module:
     """
     timm = import_timm()
     name = card.architecture
-    bare = name.split(".")[0]
-    if not timm.is_model(bare):
-        close = difflib.get_close_matches(bare, timm.list_models(), n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else ""
-        raise BundleError(f"timm has no architecture named '{name}'{hint}")
+    bare = _bare_name(name)
     options: dict[str, Any] = {
         **dict(card.arch_options),
         "num_classes": len(card.classes),
