@@ -37,7 +37,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Duplicates:
-    """Several frames at one position that nothing tells apart."""
+    """Several frames at one position of a stack."""
 
     kind: ClassVar[str] = "duplicates"
     position_mm: float

@@ -205,12 +205,15 @@ def _gaps(places: Sequence[float], spacing: float) -> list[Fault]:
 
 
 def _duplicates(stack: Sequence[Placed]) -> list[Fault]:
-    """Find positions with several frames that no attribute tells apart."""
+    """Find positions with several frames; a cine at a single one is no fault."""
+    if stack[0].place == stack[-1].place and is_told_apart(stack):
+        return []
     found: list[Fault] = []
     for _, members in groupby(stack, key=lambda item: item.place):
         same = list(members)
-        if len(same) > 1 and not is_told_apart(same):
-            found.append(Duplicates(position_mm=same[0].position_mm, frames=len(same)))
+        if len(same) > 1:
+            position = same[0].position_mm
+            found.append(Duplicates(position_mm=position, frames=len(same)))
     return found
 
 
