@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final
 
 from benchmarks.measure import Plan
@@ -92,18 +93,29 @@ class Contest:
 
 
 def compete(contest: Contest, lanes: Mapping[str, Lane], plan: Plan) -> Contest:
+    """Run every lane for some seconds in turn, round by round."""
+    timed = {name: partial(_rate, lane, plan.seconds) for name, lane in lanes.items()}
+    return compete_timed(contest, timed, plan.rounds)
+
+
+def compete_timed(
+    contest: Contest, lanes: Mapping[str, Callable[[], float]], rounds: int
+) -> Contest:
     """Run every lane once to warm up, then all in turn, round by round.
 
     A lane that fails with a BenchmarkError is left out from then on.
+
+    Args:
+        lanes: each runs one round and returns its images per second.
     """
     entries = {name: Entry(name=name) for name in lanes}
-    for number in range(plan.rounds + 1):
+    for number in range(rounds + 1):
         for name, lane in lanes.items():
             entry = entries[name]
             if entry.problem:
                 continue
             try:
-                rate = _rate(lane, plan.seconds if number else 0.0)
+                rate = lane()
             except BenchmarkError as error:
                 entry.problem = str(error)
                 continue

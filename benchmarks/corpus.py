@@ -24,6 +24,7 @@ from benchmarks.part10 import file_head, part10
 from benchmarks.scanner import scanner_attributes
 from benchmarks.template import Template, make_uid
 
+PLACEHOLDERS: Final = (make_uid(1), make_uid(2), make_uid(3))
 VARIANTS: Final = 4  # other noise in each, or a receiver's caches would see one image
 
 
@@ -96,9 +97,8 @@ def make_dataset(kind: Kind, seed: int) -> Dataset:
     """
     made = Dataset()
     made.SOPClassUID = kind.sop_class_uid
-    made.SOPInstanceUID = make_uid(1)
-    made.StudyInstanceUID = make_uid(2)
-    made.SeriesInstanceUID = make_uid(3)
+    made.SOPInstanceUID, made.StudyInstanceUID = PLACEHOLDERS[:2]
+    made.SeriesInstanceUID = PLACEHOLDERS[2]
     made.Modality = kind.modality
     scanner_attributes(made)
     made.Rows, made.Columns = kind.rows, kind.columns
@@ -110,14 +110,18 @@ def make_dataset(kind: Kind, seed: int) -> Dataset:
 
 def make_template(kind: Kind, seed: int) -> Template:
     """Encode one image as explicit VR little endian."""
-    made = make_dataset(kind, seed)
-    encoded = BytesIO()
-    dcmwrite(encoded, made, implicit_vr=False, little_endian=True)
     return Template.of(
-        encoded.getvalue(),
+        encode_dataset(make_dataset(kind, seed)),
         sop_class_uid=kind.sop_class_uid,
-        placeholders=(make_uid(1), make_uid(2), make_uid(3)),
+        placeholders=PLACEHOLDERS,
     )
+
+
+def encode_dataset(dataset: Dataset) -> bytes:
+    """Encode as explicit VR little endian, without File Meta Information."""
+    encoded = BytesIO()
+    dcmwrite(encoded, dataset, implicit_vr=False, little_endian=True)
+    return encoded.getvalue()
 
 
 def write_templates(kind: Kind, folder: Path) -> tuple[Path, ...]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from benchmarks.peers import MEAN, SIZE, STD
+from benchmarks.with_pil import MEAN, SIZE, STD
 from inference.api import Image, InputSpec
 from inference.pixels.frames import windowed_frame
 from inference.pixels.prepare import prepare

@@ -18,7 +18,16 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID
 
-from benchmarks.corpus import CT, Kind, Numbers, make_dataset
+from benchmarks.corpus import (
+    CT,
+    PLACEHOLDERS,
+    VARIANTS,
+    Kind,
+    Numbers,
+    encode_dataset,
+    make_dataset,
+)
+from benchmarks.template import Template
 from inference.pixels.codecs import EXPLICIT_LITTLE
 
 Stored = npt.NDArray[np.uint16]
@@ -74,8 +83,12 @@ HTJ2K: Final = Coding(
 CODINGS: Final = (RLE, JPEG_LOSSLESS, JPEG_LS, JPEG_2000, HTJ2K)
 
 
-def make_picture(kind: Kind, seed: int, numbers: Numbers) -> Dataset:
-    """Make one image, uncompressed, with UIDs of its own; 12 bits are used."""
+def make_picture(kind: Kind, seed: int, numbers: Numbers | None = None) -> Dataset:
+    """Make one image, uncompressed, of which 12 bits are used.
+
+    Args:
+        numbers: of its UIDs; None leaves the placeholders of `make_dataset`.
+    """
     made = make_dataset(kind, seed)
     if kind is CT:
         values = np.frombuffer(made.PixelData, "<i2").astype(np.int32) + _CT_AIR
@@ -85,9 +98,24 @@ def make_picture(kind: Kind, seed: int, numbers: Numbers) -> Dataset:
     else:
         made.WindowCenter, made.WindowWidth = 2048, 4096
         del made.WindowCenterWidthExplanation
-    made.SOPInstanceUID, made.StudyInstanceUID = numbers.uid(), numbers.uid()
-    made.SeriesInstanceUID = numbers.uid()
+    if numbers:
+        made.SOPInstanceUID, made.StudyInstanceUID = numbers.uid(), numbers.uid()
+        made.SeriesInstanceUID = numbers.uid()
     return made
+
+
+def write_picture_templates(kind: Kind, folder: Path) -> tuple[str, ...]:
+    """Write raw images for the sender to read; returns their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    found = []
+    for seed in range(VARIANTS):
+        made = Template.of(
+            encode_dataset(make_picture(kind, seed)),
+            sop_class_uid=kind.sop_class_uid,
+            placeholders=PLACEHOLDERS,
+        )
+        found.append(str(made.save(folder / f"{kind.name}-{seed}.template")))
+    return tuple(found)
 
 
 def stored_values(picture: Dataset) -> Stored:

@@ -9,9 +9,10 @@ from benchmarks.alone import Task
 from benchmarks.contest import OURS, Contest, Lane, Wish, compete
 from benchmarks.corpus import CT, DX, MR, Kind
 from benchmarks.ours import prepare_image
-from benchmarks.peers import prepare_with_pil, prepare_with_torch
 from benchmarks.pictures import largest_difference, save_pictures
 from benchmarks.processes import BenchmarkError
+from benchmarks.with_pil import prepare_with_pil
+from benchmarks.with_torch import prepare_with_torch
 from inference.api import Image
 
 WITH_PIL: Final = "pydicom + PIL"

@@ -4,8 +4,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
@@ -59,6 +59,8 @@ class Conditions:
         folder: of its own, empty.
         nodelay: TCP_NODELAY=1 in its environment.
         associations: how many will call at once.
+        node: further TOML for ours.
+        orthanc: further settings of Orthanc.
     """
 
     folder: Path
@@ -66,6 +68,8 @@ class Conditions:
     nodelay: bool
     associations: int = 1
     tls: Certificates | None = None
+    node: str = ""
+    orthanc: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -168,6 +172,7 @@ def _ours(conditions: Conditions) -> Running:
             f'private_key = "{conditions.tls.private_key}"',
             f'ca = "{conditions.tls.ca}"',
         ]
+    node.append(conditions.node)
     configuration = folder / "node.toml"
     configuration.write_text("\n".join(node) + "\n")
     program = start(
@@ -227,6 +232,7 @@ def _orthanc(conditions: Conditions) -> Running:
             "DicomTlsPrivateKey": str(conditions.tls.private_key),
             "DicomTlsTrustedCertificates": str(conditions.tls.ca),
         }
+    configuration |= conditions.orthanc
     file = folder / "orthanc.json"
     file.write_text(json.dumps(configuration, indent=2))
     program = start(
