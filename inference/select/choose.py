@@ -107,7 +107,7 @@ def _why_not_these(card: ModelCard, keys: KeyFrames | None) -> str:
         taken = describe_frames(card.selection, max_frames=card.max_frames)
         return f"of the images the model takes {taken}"
     if not keys:
-        return "the study has no Key Object Selection"
+        return "no Key Object Selection of the study names an image"
     return "no Key Object Selection names it"
 
 
