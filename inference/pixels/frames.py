@@ -6,11 +6,11 @@ import numpy as np
 
 from dicom_node.core.errors import PixelError
 from inference.api import Image, InputSpec
-from inference.pixels.attributes import text
 from inference.pixels.colour import colour_planes, luminance
-from inference.pixels.decode import decode_frame
+from inference.pixels.decode import StoredFrame, decode_frame
 from inference.pixels.layout import PixelLimits
 from inference.pixels.modality import modality_frame
+from inference.pixels.plan import is_inverted
 from inference.pixels.read import FrameSource, open_image
 from inference.pixels.voi import window_planes
 
@@ -54,27 +54,30 @@ def windowed_frame(
     if not 1 <= frame_number <= source.number_of_frames:
         raise PixelError("there is no frame with this number")
     with np.errstate(all="ignore"):
-        stored = decode_frame(source, frame_number - 1)
-        if not source.layout.is_monochrome:
-            if spec.windowing == "model":
-                raise PixelError("a colour image cannot be windowed by the model card")
-            planes = colour_planes(stored, source.dataset, source.layout)
-            if spec.channels == 1:
-                return WindowedFrame(
-                    planes=luminance(planes), windowing="colour as luminance"
-                )
-            return WindowedFrame(planes=planes, windowing="colour")
-        frame = modality_frame(
-            stored.values, source.dataset, source.layout, frame_number=frame_number
-        )
-        planes, windowing = window_planes(
-            frame, source.dataset, spec, frame_number=frame_number
-        )
-    # Presentation LUT Shape INVERSE says the same as MONOCHROME1, not once more.
-    if (
-        source.layout.photometric == "MONOCHROME1"
-        or text(source.dataset, "PresentationLUTShape") == "INVERSE"
-    ):
+        frame = decode_frame(source, frame_number - 1)
+        return show_stored(frame, source, spec, frame_number=frame_number)
+
+
+def show_stored(
+    stored: StoredFrame, source: FrameSource, spec: InputSpec, *, frame_number: int
+) -> WindowedFrame:
+    """Window a decoded frame step by step: the way that others are compared with."""
+    if not source.layout.is_monochrome:
+        if spec.windowing == "model":
+            raise PixelError("a colour image cannot be windowed by the model card")
+        planes = colour_planes(stored, source.dataset, source.layout)
+        if spec.channels == 1:
+            return WindowedFrame(
+                planes=luminance(planes), windowing="colour as luminance"
+            )
+        return WindowedFrame(planes=planes, windowing="colour")
+    frame = modality_frame(
+        stored.values, source.dataset, source.layout, frame_number=frame_number
+    )
+    planes, windowing = window_planes(
+        frame, source.dataset, spec, frame_number=frame_number
+    )
+    if is_inverted(source):
         np.subtract(np.float32(1), planes, out=planes)
     if frame.padding is not None:
         planes[:, frame.padding] = 0.0
