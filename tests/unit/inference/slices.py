@@ -118,6 +118,7 @@ def _image(sop_class_uid: str, sop_instance_uid: str, *, frames: int = 1) -> Dat
     dataset = Dataset()
     dataset.SOPClassUID = sop_class_uid
     dataset.SOPInstanceUID = sop_instance_uid
+    dataset.StudyInstanceUID = "2.25.800"
     dataset.Modality = "CT"
     dataset.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
     dataset.Rows, dataset.Columns = 4, 6

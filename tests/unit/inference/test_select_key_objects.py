@@ -30,7 +30,6 @@ CARD = make_card(
 def _image(file: InputFile) -> Dataset:
     """Read an image and complete it so far that highdicom may refer to it."""
     dataset = dcmread(file.path)
-    dataset.StudyInstanceUID = "2.25.800"
     for keyword in (
         "PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID",
         "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName",
