@@ -1,4 +1,8 @@
-"""Bring a database's schema to what this version of the node needs."""
+"""Bring a database's schema to what this version of the node needs.
+
+Alembic is only imported to change a schema: every role looks at it when it starts, and
+that should cost no more than a query.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,11 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
 from sqlalchemy import Connection, inspect, text
 
 from db.engine import Database, open_engine, parse_url
@@ -82,15 +81,11 @@ def migrate(url: str) -> tuple[str, str]:
 
 
 def _known(revision: str) -> None:
-    if not revision:
-        return
-    try:
-        _scripts().get_revision(revision)
-    except CommandError:
+    if revision and revision not in revisions():
         raise DatabaseError(
             "the database has a newer schema than this version knows: "
             "upgrade dicom-node, then run `dicom-node migrate`"
-        ) from None
+        )
 
 
 @contextmanager
@@ -115,24 +110,23 @@ def _alone(url: str, *, create: bool) -> Iterator[Connection]:
         engine.dispose()
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
-    return config
-
-
-def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
-
-
 @cache
+def revisions() -> tuple[str, ...]:
+    """Return the revisions that this version knows, the first one first."""
+    files = (MIGRATIONS / "versions").glob("r[0-9][0-9][0-9][0-9]_*.py")
+    return tuple(sorted(file.name[1:5] for file in files))
+
+
 def head() -> str:
     """Return the revision this version of the node needs."""
-    return _scripts().get_current_head() or ""
+    return revisions()[-1]
 
 
 def _current(connection: Connection) -> str:
-    return MigrationContext.configure(connection).get_current_revision() or ""
+    if not inspect(connection).has_table("alembic_version"):
+        return ""
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return str(found or "")
 
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
@@ -141,7 +135,11 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     Raises:
         DatabaseError: a row would lose its parent.
     """
-    config = _config()
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["connection"] = connection
     command.upgrade(config, revision)
     if connection.dialect.name == "sqlite":

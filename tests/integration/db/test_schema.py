@@ -1,5 +1,7 @@
 """The schema: created once, migrated in one transaction, checked at the start."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -8,6 +10,7 @@ from threading import Barrier
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, MetaData, inspect, text
 from sqlalchemy.engine.interfaces import ReflectedIndex
 
@@ -16,6 +19,7 @@ from db.desk_tables import metadata
 from db.engine import open_engine
 from dicom_node.core.errors import DatabaseError
 from dicom_node.core.states import Receipt
+from tests.peers import PROJECT
 
 
 def _index(index: ReflectedIndex) -> str:
@@ -182,3 +186,25 @@ def test_what_the_first_version_kept_is_kept(empty_url: str) -> None:
     (association,) = associations.recent(database)
     assert (association.tls_version, association.certificate_subject) == ("", "")
     database.close()
+
+
+def test_the_names_of_the_files_are_the_revisions_in_their_order() -> None:
+    scripts = ScriptDirectory(str(schema.MIGRATIONS))
+    known = [script.revision for script in scripts.walk_revisions()]
+    assert schema.revisions() == tuple(reversed(known))
+    assert schema.head() == scripts.get_current_head()
+
+
+def test_a_look_at_the_schema_loads_no_alembic(fresh_url: str) -> None:
+    look = (
+        "import sys; from db import schema; schema.create_if_new(sys.argv[1]); "
+        "schema.check(sys.argv[1]); print('alembic' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", look, fresh_url],
+        check=True,
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+    )
+    assert found.stdout.strip() == "False"
