@@ -14,7 +14,16 @@ from pydicom.uid import UID
 
 from dicom_node.core.errors import PixelError
 from inference.pixels.border import third_party
-from inference.pixels.codecs import LOSSY, NATIVE, RLE, has_extension
+from inference.pixels.codecs import (
+    HTJ2K,
+    JPEG,
+    JPEG_2000,
+    JPEG_LS,
+    LOSSY,
+    NATIVE,
+    RLE,
+    has_extension,
+)
 from inference.pixels.codestream import Codestream, read_codestream
 from inference.pixels.complete import ends_flat, with_probe
 from inference.pixels.fragments import read_frame
@@ -22,6 +31,15 @@ from inference.pixels.native import Samples, arrange, read_native_frame
 from inference.pixels.read import FrameSource, name_transfer_syntax
 
 _RLE_HEADER = struct.Struct("<16I")
+
+# A codestream of the right family is decoded, whatever process its syntax names.
+_SYNTAXES = {
+    "jpeg": JPEG,
+    "jpeg lossless": JPEG,
+    "jpegls": JPEG_LS,
+    "jpeg2k": (*JPEG_2000, *HTJ2K),
+    "htj2k": (*JPEG_2000, *HTJ2K),
+}
 
 _MARK = 90  # fits every type and is no extreme of any
 
@@ -84,6 +102,11 @@ def decode_frame(source: FrameSource, index: int) -> StoredFrame:
 def _check(codestream: Codestream, source: FrameSource) -> None:
     """Compare the codestream's header with the data set's, before allocating."""
     layout = source.layout
+    if source.transfer_syntax_uid not in _SYNTAXES[codestream.codec]:
+        raise PixelError(
+            "Pixel Data does not hold what Transfer Syntax UID says "
+            f"({name_transfer_syntax(source.transfer_syntax_uid)})"
+        )
     if (codestream.rows, codestream.columns) != (layout.rows, layout.columns):
         raise PixelError("Rows and Columns are not those of the codestream")
     if codestream.samples != layout.samples:
@@ -238,11 +261,13 @@ def _stored(
         if shift and precision > layout.high_bit:
             pattern = pattern >> shift
         bits = min(bits, layout.bits_stored)
+    # In place where the values are ours: a second copy takes longer than the change.
+    into = pattern if pattern.flags.writeable else np.empty_like(pattern)
+    spare = container - bits
+    if not spare:
+        return pattern.view(f"i{size}") if layout.is_signed else pattern
     if layout.is_signed:
-        spare = container - bits
-        signed: Samples = (pattern << spare).view(f"i{size}")
-        signed = signed >> spare
-        return signed
-    if bits < container:
-        pattern = pattern & pattern.dtype.type((1 << bits) - 1)
-    return pattern
+        signed = np.left_shift(pattern, spare, out=into).view(f"i{size}")
+        return np.right_shift(signed, spare, out=signed)
+    mask = pattern.dtype.type((1 << bits) - 1)
+    return np.bitwise_and(pattern, mask, out=into)

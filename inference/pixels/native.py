@@ -27,6 +27,11 @@ def read_native_frame(source: FrameSource, index: int) -> Samples:
     kind = "f" if layout.is_float else "u"
     values = np.frombuffer(frame, f"{order}{kind}{layout.bits_allocated // 8}")
     if layout.photometric == "YBR_FULL_422":
+        if source.pixels.length * 2 >= size * layout.frames * 3:
+            raise PixelError(
+                "PhotometricInterpretation is YBR_FULL_422, but Pixel Data is as "
+                "long as YBR_FULL would be"
+            )
         return _repeat_chroma(values, layout.rows, layout.columns)
     return arrange(values, source)
 
@@ -42,14 +47,16 @@ def arrange(values: Samples, source: FrameSource, *, by_plane: bool = False) -> 
     return values.reshape(layout.rows, layout.columns, layout.samples)
 
 
-def _read_bytes(source: FrameSource, offset: int, size: int) -> bytes:
+def _read_bytes(
+    source: FrameSource, offset: int, size: int
+) -> bytes | npt.NDArray[np.uint8]:
     """Read bytes in the order of the samples.
 
     Bytes in big endian OW lie in 16-bit words with the first one low, so each
     pair is swapped; wider samples are swapped by their type instead.
     """
     if not source.words_are_swapped or source.layout.bits_allocated > 8:
-        return source.pixels.read(offset, size)
+        return source.pixels.read_array(offset, size)
     begin, end = offset & ~1, (offset + size + 1) & ~1
     raw = source.pixels.read(begin, min(end, source.pixels.length & ~1) - begin)
     swapped = np.frombuffer(raw, ">u2").astype("<u2").tobytes()

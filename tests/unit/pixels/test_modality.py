@@ -104,16 +104,26 @@ def test_32_bit_values_are_rescaled_before_they_are_rounded(tmp_path: Path) -> N
     assert modality_values(path) == [1, 3]
 
 
-def test_monochrome1_is_inverted_once_whatever_presentation_lut_shape_says(
-    tmp_path: Path,
+@pytest.mark.parametrize(
+    ("photometric", "shape", "expected"),
+    [
+        ("MONOCHROME1", None, [1, 0.8, 0]),
+        ("MONOCHROME1", "INVERSE", [1, 0.8, 0]),
+        ("MONOCHROME1", "IDENTITY", [0, 0.2, 1]),  # as dcmtk and highdicom show it
+        ("MONOCHROME1", "LIN OD", [1, 0.8, 0]),
+        ("MONOCHROME2", None, [0, 0.2, 1]),
+        ("MONOCHROME2", "INVERSE", [1, 0.8, 0]),
+        ("MONOCHROME2", "IDENTITY", [0, 0.2, 1]),
+    ],
+)
+def test_an_image_is_inverted_once_and_the_presentation_lut_shape_has_the_last_word(
+    tmp_path: Path, photometric: str, shape: str | None, expected: list[float]
 ) -> None:
-    pixels = np.array([[0, 51, 255]], np.uint8)
-    for shape in (None, "INVERSE", "IDENTITY"):
-        path = write_image(
-            tmp_path / "a", pixels, PhotometricInterpretation="MONOCHROME1",
-            PresentationLUTShape=shape,
-        )  # fmt: skip
-        assert plane(path)[0] == pytest.approx([1, 0.8, 0], abs=1e-6)
+    path = write_image(
+        tmp_path / "a", np.array([[0, 51, 255]], np.uint8),
+        PhotometricInterpretation=photometric, PresentationLUTShape=shape,
+    )  # fmt: skip
+    assert plane(path)[0] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
