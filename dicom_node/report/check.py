@@ -23,7 +23,6 @@ ALGORITHM_VERSION: Final[Key] = ("111003", "DCM")
 TRACKING_IDENTIFIER: Final[Key] = ("112039", "DCM")
 TRACKING_UID: Final[Key] = ("112040", "DCM")
 FINDING: Final[Key] = ("121071", "DCM")
-PROBABILITY: Final[Key] = ("122157", "DCM")
 SUMMARY_OF_ANALYSES: Final[Key] = ("111065", "DCM")
 PRESENT: Final[Key] = ("52101004", "SCT")
 NO_RESULT: Final = {("111224", "DCM"), ("111225", "DCM")}
@@ -157,15 +156,30 @@ def _group_faults(group: Dataset) -> Iterator[str]:
         if item.get("ValueType") == "CODE"
         and item.get("RelationshipType") == "CONTAINS"
     }
-    has_number = bool(_children(group, PROBABILITY))
+    has_number = any(
+        item.get("ValueType") == "NUM" for item in group.get("ContentSequence") or ()
+    )
     without_result = values.get(SUMMARY_OF_ANALYSES) in NO_RESULT
     if without_result and (has_number or FINDING in values):
-        yield "a group without a result must have no Probability and no Finding"
+        yield "a group without a result must have no number and no Finding"
+    yield from _number_faults(group)
     if not without_result and not has_number:
-        yield "neither a Probability nor a Summary of Analyses without one"
+        yield "neither a Probability or value nor a Summary of Analyses"
     found = values.get(FINDING)
     if found is not None and values.get(found) != PRESENT:
         yield "Finding is named although it is not Present"
+
+
+def _number_faults(group: Dataset) -> Iterator[str]:
+    """Look at each NUM: it needs a value, and its unit a code (PS3.3 C.18.1)."""
+    for item in group.get("ContentSequence") or ():
+        if item.get("ValueType") != "NUM":
+            continue
+        measured = next(iter(item.get("MeasuredValueSequence") or ()), None)
+        if measured is None or measured.get("NumericValue") is None:
+            yield "a number has no value"
+        elif _code(measured, "MeasurementUnitsCodeSequence") is None:
+            yield "a number has no unit"
 
 
 def _evidence_faults(dataset: Dataset) -> Iterator[str]:

@@ -17,6 +17,7 @@ UNIT_ONE: Final = Code("1", "UCUM", "no units")  # CID 7181
 ARTIFICIAL_INTELLIGENCE: Final = Code("123110", "DCM", "Artificial Intelligence")
 PROCESSING_EQUIPMENT: Final = Code("109102", "DCM", "Processing Equipment")  # CID 7005
 SUMMARY_OF_ANALYSES: Final = Code("111065", "DCM", "Summary of Analyses")
+IMAGE_VIEW: Final = Code("111031", "DCM", "Image View")
 COMMENT: Final = Code("121106", "DCM", "Comment")
 
 PRESENT: Final = Code("52101004", "SCT", "Present")  # CID 240

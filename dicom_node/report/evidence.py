@@ -97,7 +97,12 @@ def listed_images(
     if finding is None:
         chosen = [pair for pair in evidence.images if _has_pixels(pair)]
     else:
-        chosen = [pair for pair in evidence.images if pair[0].scores]
+        chosen = [
+            pair
+            for pair in evidence.images
+            if pair[0].scores
+            and (not finding.images or pair[0].sop_instance_uid in finding.images)
+        ]
         index = finding.class_index
         if index is not None and all(
             index < len(result.scores) for result, _ in chosen

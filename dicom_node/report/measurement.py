@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite
 from typing import Final
 
 from highdicom import sr
@@ -17,12 +16,18 @@ from dicom_node.core.types import Finding, Prediction
 from dicom_node.report import codes as terms
 from dicom_node.report.algorithm import algorithm, required_text, threshold
 from dicom_node.report.evidence import Evidence, ImageReference, listed_images
+from dicom_node.report.finding import (
+    add_view,
+    finding_sites,
+    identity,
+    label,
+    measurement,
+    presence,
+)
 from dicom_node.report.left_out import LeftOut, left_out
 from dicom_node.report.legal import free_text
 from dicom_node.report.subject import copy_items
 
-DECIMALS: Final = 4
-_MOST_DECIMALS: Final = 9  # DS holds 16 characters
 _MAX_REASONS: Final = 5
 
 
@@ -75,23 +80,6 @@ def procedures_reported(evidence: Evidence) -> list[sr.CodedConcept]:
     return found or [sr.CodedConcept.from_code(generic)]
 
 
-def shown_probability(finding: Finding) -> float:
-    """Round to 4 places, or to as many as keep it on its side of the threshold.
-
-    Raises:
-        ReportError: it is not a number from 0 to 1.
-    """
-    probability = float(finding.probability)
-    if not (isfinite(probability) and 0.0 <= probability <= 1.0):
-        raise ReportError("the Probability of a finding must be a number from 0 to 1")
-    for decimals in range(DECIMALS, _MOST_DECIMALS + 1):
-        shown = round(probability, decimals)
-        limit = finding.threshold
-        if limit is None or (shown >= limit) == (probability >= limit):
-            return shown
-    return probability
-
-
 def _observation_context(
     prediction: Prediction, observer: Observer
 ) -> sr.ObservationContext:
@@ -130,36 +118,25 @@ def _finding_group(
     prediction: Prediction, evidence: Evidence, finding: Finding
 ) -> sr.MeasurementsAndQualitativeEvaluations:
     concept = terms.coded(finding.concept)
-    evaluations = [_evaluation(concept, terms.presence(finding.present))]
-    failed = any(image.error for image in prediction.images)
-    if failed:
+    evaluations = presence(finding)
+    if any(image.error for image in prediction.images):
         evaluations.append(
             _evaluation(terms.SUMMARY_OF_ANALYSES, terms.PARTIALLY_SUCCEEDED)
         )
-    site = terms.coded(finding.site) if finding.site else None
     group = sr.MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(
-            prediction,
-            evidence,
-            (finding.concept.scheme, finding.concept.value)
-            + ((finding.site.scheme, finding.site.value) if finding.site else ()),
-            f"AI {concept.meaning}",
+            prediction, evidence, tuple(identity(finding)), f"AI {label(finding)}"
         ),
         # "Finding" is read as "this was found": only when it was.
         finding_type=concept if finding.present else None,
-        finding_sites=[sr.FindingSite(anatomic_location=site)] if site else None,
+        finding_sites=finding_sites(finding),
         algorithm_id=algorithm(prediction, evidence, [threshold(finding)]),
-        measurements=[
-            sr.Measurement(
-                name=terms.PROBABILITY,
-                value=shown_probability(finding),
-                unit=terms.UNIT_ONE,
-            )
-        ],
-        qualitative_evaluations=evaluations,
+        measurements=[measurement(finding)],
+        qualitative_evaluations=evaluations or None,
         source_images=_source_images(listed_images(evidence, finding)),
     )
-    _add_comment(group, [prediction.reason, *_failures(prediction)])
+    add_view(group, finding)
+    _add_comment(group, [finding.note, prediction.reason, *_failures(prediction)])
     return group
 
 

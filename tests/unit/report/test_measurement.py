@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.types import CodedConcept, ImageResult, InputFile
-from dicom_node.report.measurement import content_items, shown_probability
+from dicom_node.report.finding import shown_probability
+from dicom_node.report.measurement import content_items
 from tests.unit.report.examples import (
     DEVICE_UID,
     OUTCOMES,
