@@ -2,6 +2,9 @@
 
 import os
 import random
+import select
+import struct
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +13,13 @@ from tests.faults import checker
 from tests.faults.conftest import MakeNode
 from tests.faults.instances import Recipe, make_study, new_study_uid, new_uid
 from tests.faults.rows import SEED, fault_row
-from tests.faults.senders import SenderLog, send, send_at_once
+from tests.faults.senders import (
+    Association,
+    SenderLog,
+    send,
+    send_at_once,
+    store_message,
+)
 from tests.peers import wait_until
 
 
@@ -186,3 +195,48 @@ def test_an_image_whose_file_was_damaged_at_rest_is_healed_by_a_resend(
         assert current == {item.sop_instance_uid: item.sha256 for item in study + more}
         measured |= {"resent": len(again.sent), "lost": verdict.lost}
         measured["quarantined"] = verdict.quarantined
+
+
+def test_nobody_waits_while_a_very_large_repeat_is_compared(
+    make_node: MakeNode, log: SenderLog
+) -> None:
+    with fault_row(
+        "F08",
+        fault="a data set of 300 MiB again, beside small ones",
+        how="2 raw senders, 1 receiver process; the small ones while the repeat waits "
+        "for its answer",
+        expected="0x0000 for all; no small one waits for the comparison",
+    ) as measured:
+        node = make_node(tables={"receive": {"processes": 1}}).start()
+        (plain,) = make_study(1)
+        large = replace(plain, dataset=plain.dataset + _private_element(300 << 20))
+        assert send(node.port, log, [large])
+        small = iter(make_study(2000, size_bytes=2048))
+        repeat = Association.open(node.port, log, seconds=120)
+        beside = Association.open(node.port, log)
+        assert beside.store(next(small)) == 0
+        repeat.connection.sendall(store_message(large))
+        begun = time.monotonic()
+        waits = []
+        while not select.select([repeat.connection], [], [], 0)[0]:
+            before = time.monotonic()
+            assert beside.store(next(small)) == 0
+            waits.append(time.monotonic() - before)
+        assert repeat.peer.status() == 0
+        seconds = time.monotonic() - begun
+        assert len(waits) > 3, "the comparison was too short to be beside it"
+        assert max(waits) < seconds / 2
+        repeat.release()
+        beside.release()
+        measured |= {
+            "small ones meanwhile": len(waits),
+            "longest wait of one, ms": round(max(waits) * 1000),
+            "answer to the repeat, ms": round(seconds * 1000),
+            **checker.check(node, log).counts(),
+        }
+
+
+def _private_element(size: int) -> bytes:
+    """Make (7FE1,xx01) of an owner of its own: OB, zeros."""
+    owner = struct.pack("<HH2sH", 0x7FE1, 0x0010, b"LO", 6) + b"LARGE "
+    return owner + struct.pack("<HH2sHI", 0x7FE1, 0x1001, b"OB", 0, size) + bytes(size)
