@@ -41,6 +41,9 @@ _SYNTAXES = {
     "htj2k": (*JPEG_2000, *HTJ2K),
 }
 
+# Coding may make noise a little longer, and headers may hold profiles.
+_MOST_EXPANSION, _MOST_HEADER_BYTES = 4, 4 << 20
+
 _MARK = 90  # fits every type and is no extreme of any
 
 # Codec -> imagecodecs extension and function.
@@ -79,6 +82,7 @@ def decode_frame(source: FrameSource, index: int) -> StoredFrame:
         values = read_native_frame(source, index)
         precision = layout.bits_allocated
     else:
+        _check_compressed_size(source, index)
         frame = read_frame(source.pixels, source.frame_table[index])
         if source.transfer_syntax_uid == RLE:
             values, precision = _decode_rle(frame, source), layout.bits_allocated
@@ -97,6 +101,14 @@ def decode_frame(source: FrameSource, index: int) -> StoredFrame:
     return StoredFrame(
         values=_stored(values, source, precision, is_lossy=is_lossy), is_ybr=is_ybr
     )
+
+
+def _check_compressed_size(source: FrameSource, index: int) -> None:
+    """Refuse fragments that no coding of the frame could need, before reading them."""
+    size = sum(fragment.size for fragment in source.frame_table[index])
+    most = source.layout.frame_bits // 8 * _MOST_EXPANSION + _MOST_HEADER_BYTES
+    if size > most:
+        raise PixelError(f"a frame has fragments of more than {most} bytes")
 
 
 def _check(codestream: Codestream, source: FrameSource) -> None:
@@ -267,7 +279,9 @@ def _stored(
     if not spare:
         return pattern.view(f"i{size}") if layout.is_signed else pattern
     if layout.is_signed:
-        signed = np.left_shift(pattern, spare, out=into).view(f"i{size}")
-        return np.right_shift(signed, spare, out=signed)
-    mask = pattern.dtype.type((1 << bits) - 1)
-    return np.bitwise_and(pattern, mask, out=into)
+        np.left_shift(pattern, spare, out=into)
+        signed: Samples = into.view(f"i{size}")
+        signed >>= spare
+        return signed
+    np.bitwise_and(pattern, pattern.dtype.type((1 << bits) - 1), out=into)
+    return into

@@ -2,11 +2,13 @@
 
 import struct
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedIOBase, BytesIO
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
+import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from dicom_node.core.errors import PixelError
@@ -15,6 +17,7 @@ from inference.pixels.attributes import has
 _ITEM = b"\xfe\xff\x00\xe0"
 _ITEM_HEADER = struct.Struct("<4sI")
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0"
+_MOST_FRAGMENTS = 1 << 16  # beside four a frame; an empty one costs 8 bytes
 _END_OF_IMAGE = b"\xff\xd9"  # the last marker of JPEG, JPEG-LS and JPEG 2000
 
 
@@ -57,6 +60,22 @@ class PixelBytes:
             raise PixelError("Pixel Data is shorter than its header says")
         return found
 
+    def read_array(self, offset: int, size: int) -> npt.NDArray[np.uint8]:
+        """Return the same as `read` in an array of its own, which may be written to.
+
+        numpy asks for large arrays in large pages, which bytes do not get: half the
+        time for a radiograph.
+        """
+        if offset < 0 or size < 0 or offset + size > self.length:
+            raise PixelError("Pixel Data is shorter than its header says")
+        found = np.empty(size, np.uint8)
+        with self.open() as file:
+            file.seek(self.start + offset)
+            count = cast(BufferedIOBase, file).readinto(found.data)
+        if count != size:
+            raise PixelError("Pixel Data is shorter than its header says")
+        return found
+
 
 @dataclass(frozen=True, slots=True)
 class Fragment:
@@ -76,7 +95,7 @@ def read_frame_table(pixels: PixelBytes, dataset: Dataset, frames: int) -> Frame
     Raises:
         PixelError: the items are broken, or do not make up Number of Frames.
     """
-    table, fragments = _walk(pixels)
+    table, fragments = _walk(pixels, most=_MOST_FRAGMENTS + 4 * frames)
     if not fragments:
         raise PixelError("Pixel Data holds no fragment")
     if frames == 1:
@@ -92,7 +111,7 @@ def read_frame(pixels: PixelBytes, fragments: tuple[Fragment, ...]) -> bytes:
     return b"".join(pixels.read(part.offset, part.size) for part in fragments)
 
 
-def _walk(pixels: PixelBytes) -> tuple[tuple[int, ...], list[Fragment]]:
+def _walk(pixels: PixelBytes, *, most: int) -> tuple[tuple[int, ...], list[Fragment]]:
     """Read the item headers: the Basic Offset Table and every fragment."""
     table: tuple[int, ...] | None = None
     fragments: list[Fragment] = []
@@ -112,6 +131,8 @@ def _walk(pixels: PixelBytes) -> tuple[tuple[int, ...], list[Fragment]]:
                     v for (v,) in struct.iter_unpack("<I", content[: size & ~3])
                 )
                 origin = position + size
+            elif len(fragments) == most:
+                raise PixelError(f"Pixel Data has more than {most} fragments")
             else:
                 fragments.append(Fragment(position - 8 - origin, position, size))
             position += size
