@@ -1,25 +1,23 @@
 """What a job came to and what waits for its destinations, committed together."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, func, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from db.codec import encode_prediction
 from db.columns import AnyRow, new_id
+from db.desk_tables import suggestions
 from db.engine import Database
 from db.tables import deliveries, findings, jobs, predictions, reports
 from db.transitions import NO_LEASE, Kind, Move, held, move, note, queue_again
 from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.ids import (
-    ReportId,
-    SeriesInstanceUID,
-    SOPClassUID,
     SOPInstanceUID,
-    StudyId,
 )
 from dicom_node.core.states import WorkState
 from dicom_node.core.types import (
+    Addressee,
     Delivery,
     Job,
     Prediction,
@@ -45,7 +43,7 @@ def settle_job(
     """
     if settlement.state not in _SETTLED:
         raise DatabaseError("a job is settled as DONE or as FAILED")
-    if settlement.destinations and not settlement.reports:
+    if settlement.addressees and not settlement.reports:
         raise DatabaseError("there is no report to deliver")
     step = Move(
         kind=Kind.JOB,
@@ -63,10 +61,11 @@ def settle_job(
         for rank, report in enumerate(settlement.reports):
             _keep_report(connection, job, report, rank=rank, now=now)
         written = {report.sop_instance_uid for report in settlement.reports}
-        for destination in dict.fromkeys(settlement.destinations):
-            before = _delivery_before(connection, job, destination)
+        _keep_suggestion(connection, job, settlement, now=now)
+        for addressee in dict.fromkeys(settlement.addressees):
+            before = _delivery_before(connection, job, addressee)
             if before is None:
-                _queue_delivery(connection, job, destination, now=now)
+                _queue_delivery(connection, job, addressee, now=now)
             else:
                 _deliver_again(connection, before, written, now=now)
 
@@ -116,28 +115,52 @@ def _keep_report(
         "sha256": report.sha256,
         "created_at": now,
     }
-    key = {"job_id": job.job_id, "sop_class_uid": report.sop_class_uid}
+    key = {
+        "job_id": job.job_id,
+        "kind": report.kind,
+        "destination": report.destination,
+        "sop_class_uid": report.sop_class_uid,
+    }
     replaced = connection.execute(
         update(reports)
-        .where(
-            reports.c.job_id == job.job_id,
-            reports.c.sop_class_uid == report.sop_class_uid,
-        )
+        .where(*(reports.c[name] == value for name, value in key.items()))
         .values(**content)
     )
     if replaced.rowcount == 0:
         connection.execute(insert(reports).values(**key, **content))
 
 
+def _keep_suggestion(
+    connection: Connection, job: Job, settlement: Settlement, *, now: datetime
+) -> None:
+    """Keep what the reading list shows; a job that ran again replaces its own."""
+    suggestion, prediction = settlement.suggestion, settlement.prediction
+    connection.execute(delete(suggestions).where(suggestions.c.job_id == job.job_id))
+    if suggestion is not None:
+        connection.execute(
+            insert(suggestions).values(
+                job_id=job.job_id,
+                study_id=job.study_id,
+                priority=suggestion.urgency,
+                reason=suggestion.reason,
+                model=prediction.model,
+                model_version=prediction.model_version,
+                created_at=now,
+                expires_at=suggestion.expires_at,
+            )
+        )
+
+
 def _delivery_before(
-    connection: Connection, job: Job, destination: str
+    connection: Connection, job: Job, addressee: Addressee
 ) -> AnyRow | None:
     """Return the delivery that an earlier run of the job has queued."""
     return connection.execute(
         select(deliveries)
         .where(
             deliveries.c.job_id == job.job_id,
-            deliveries.c.destination == destination,
+            deliveries.c.destination == addressee.destination,
+            deliveries.c.kind == addressee.kind,
         )
         .with_for_update()
     ).first()
@@ -172,12 +195,13 @@ def _deliver_again(
 
 
 def _queue_delivery(
-    connection: Connection, job: Job, destination: str, *, now: datetime
+    connection: Connection, job: Job, addressee: Addressee, *, now: datetime
 ) -> None:
     added = connection.execute(
         insert(deliveries).values(
             job_id=job.job_id,
-            destination=destination,
+            destination=addressee.destination,
+            kind=addressee.kind,
             state=WorkState.QUEUED,
             attempt=0,
             claims=0,
@@ -219,6 +243,8 @@ def settle_delivery(
         "reason": None,
         "status": sent.status,
         "chosen": sent.sop_instance_uid,
+        "proof": sent.proof,
+        "stage": "",
     }
     with database.write() as connection:
         move(connection, step, values=values, only_if=held(delivery))
@@ -250,52 +276,3 @@ def choose(
         )
     if done.rowcount == 0:
         raise LostRace("the delivery has another holder or another report")
-
-
-def predecessors(
-    database: Database,
-    study_id: StudyId,
-    *,
-    revision: int,
-    model: str,
-    sop_class_uid: SOPClassUID,
-) -> Report | None:
-    """Return the latest report of an earlier revision, None if there is none.
-
-    One that stayed in the node although its route has destinations does not
-    count: the PACS would be pointed at a document it never saw.
-    """
-    query = (
-        select(reports, jobs.c.destinations, func.count(deliveries.c.id).label("sends"))
-        .join(jobs, reports.c.job_id == jobs.c.id)
-        .outerjoin(deliveries, deliveries.c.job_id == jobs.c.id)
-        .where(
-            jobs.c.study_id == study_id,
-            jobs.c.revision < revision,
-            jobs.c.model == model,
-            reports.c.sop_class_uid == sop_class_uid,
-        )
-        .group_by(reports.c.id, jobs.c.id)
-        .order_by(jobs.c.revision.desc())
-    )
-    with database.read() as connection:
-        return _first_seen(connection.execute(query).all())
-
-
-def _first_seen(rows: Iterable[AnyRow]) -> Report | None:
-    for row in rows:
-        if row.sends or not row.destinations:
-            return report_of(row)
-    return None
-
-
-def report_of(row: AnyRow) -> Report:
-    """Return the report that a row of `reports` holds."""
-    return Report(
-        sop_class_uid=SOPClassUID(row.sop_class_uid),
-        sop_instance_uid=SOPInstanceUID(row.sop_instance_uid),
-        series_instance_uid=SeriesInstanceUID(row.series_instance_uid),
-        file_key=row.file_key,
-        sha256=row.sha256,
-        report_id=ReportId(row.id),
-    )

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, select
 
 from db.codec import decode_header, decode_prediction, decode_verdict
 from db.columns import AnyRow
-from db.outbox import report_of
+from db.reports import report_of
 from db.story import (
     AttemptStory,
     DecisionStory,

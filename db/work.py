@@ -8,7 +8,8 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select, upda
 
 from db.columns import AnyRow
 from db.engine import Database
-from db.outbox import choose, predecessors, report_of, settle_delivery, settle_job
+from db.outbox import choose, settle_delivery, settle_job
+from db.reports import predecessors, report_of
 from db.revive import resend, retry
 from db.tables import WORK_OPEN, reports
 from db.transitions import (
@@ -29,7 +30,7 @@ from dicom_node.core.ids import (
     SOPInstanceUID,
     StudyId,
 )
-from dicom_node.core.states import WorkState
+from dicom_node.core.states import ReportKind, WorkState
 from dicom_node.core.types import Delivery, Job, Lease, Setback
 
 __all__ = [
@@ -248,7 +249,13 @@ def _job(claimed: _Claimed) -> Job:
 def _delivery(connection: Connection, claimed: _Claimed) -> Delivery:
     row = claimed.row
     found = connection.execute(
-        select(reports).where(reports.c.job_id == row.job_id).order_by(reports.c.rank)
+        select(reports)
+        .where(
+            reports.c.job_id == row.job_id,
+            reports.c.kind == row.kind,
+            reports.c.destination.in_(("", row.destination)),
+        )
+        .order_by(reports.c.rank)
     )
     return Delivery(
         delivery_id=DeliveryId(row.id),
@@ -260,4 +267,7 @@ def _delivery(connection: Connection, claimed: _Claimed) -> Delivery:
         chosen=None if row.chosen is None else SOPInstanceUID(row.chosen),
         queued_at=row.queued_at,
         lease=claimed.lease,
+        kind=ReportKind(row.kind),
+        stage=row.stage,
+        sent_at=row.sent_at,
     )

@@ -30,6 +30,7 @@ from dicom_node.store.files import FileStore, sync_file
 from dicom_node.store.instances import InstanceFiles
 from dicom_node.store.reconcile import ReconcileReport, reconcile
 from dicom_node.study.routes import RuleRouter
+from dicom_node.writing import Writing
 
 if TYPE_CHECKING:
     pass
@@ -180,12 +181,16 @@ def build_work(settings: Settings, database: Database) -> pipeline.Work:
     return pipeline.Work(
         database=database,
         instances=instance_store(settings),
-        reports=report_store(settings),
         executor=build_executor(settings),
-        report_builder=StructuredReportBuilder(
-            node_version=__version__, station_name=settings.node.ae_title
+        writing=Writing(
+            database=database,
+            reports=report_store(settings),
+            report_builder=StructuredReportBuilder(
+                node_version=__version__, station_name=settings.node.ae_title
+            ),
+            destinations=build_destinations(settings),
+            clock=SystemClock(),
         ),
-        destinations=build_destinations(settings),
         clock=SystemClock(),
         attempts=settings.work.job_attempts,
         retry=build_retry(settings),

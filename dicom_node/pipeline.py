@@ -10,7 +10,7 @@ keys and derived UIDs make the second run the same as the first.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import db.instances
 import db.outbox
@@ -26,34 +26,27 @@ from dicom_node.core.errors import (
     ReportError,
     StoreError,
 )
-from dicom_node.core.ids import SOPClassUID, StudyId
+from dicom_node.core.ids import StudyId
 from dicom_node.core.protocols import (
     Compare,
     Destination,
     Executor,
     InstanceStore,
-    ReportBuilder,
     RetryPolicy,
     Router,
 )
-from dicom_node.core.states import Outcome, WorkState
+from dicom_node.core.states import Outcome, ReportKind, WorkState
 from dicom_node.core.types import (
     Delivery,
-    InputFile,
     Job,
-    Prediction,
     ReceivedInstance,
     Recorded,
-    Report,
     ReportFile,
     RoutingDecision,
     Setback,
-    Settlement,
-    Study,
 )
 from dicom_node.store.inputs import open_inputs
-
-_WITHOUT_RESULT = (Outcome.NOT_EVALUATED, Outcome.FAILED)
+from dicom_node.writing import Writing
 
 
 def on_instances(
@@ -98,10 +91,8 @@ class Work:
 
     database: Database
     instances: InstanceStore
-    reports: InstanceStore
     executor: Executor
-    report_builder: ReportBuilder
-    destinations: Mapping[str, Destination]
+    writing: Writing
     clock: Clock
     attempts: int
     retry: RetryPolicy
@@ -120,22 +111,13 @@ def on_job(work: Work, job: Job) -> Outcome:
         study = db.studies.load(work.database, job.study_id, revision=job.revision)
         files = open_inputs(work.instances, study.evidence)
         prediction = work.executor.predict(job.model, files)
-        receivers = name_receivers(
-            job.destinations, work.destinations, prediction.outcome
-        )
-        reports = _write_reports(work, study, files, prediction, receivers)
+        settlement = work.writing.write(job, study, files, prediction)
     except InferenceError as error:
         if error.retryable and job.attempt < work.attempts:
             return _try_again(work, job, str(error))
         return _give_up(work, job, str(error))
     except (BundleError, ReportError, StoreError) as error:
         return _give_up(work, job, str(error))
-    settlement = Settlement(
-        prediction=prediction,
-        reports=reports,
-        destinations=receivers if reports else (),
-        state=_settled_state(prediction),
-    )
     db.outbox.settle_job(work.database, job, settlement, now=work.clock.now())
     return prediction.outcome
 
@@ -179,66 +161,6 @@ def on_delivery(outbox: Outbox, delivery: Delivery) -> WorkState:
 # The steps in detail
 
 
-def name_receivers(
-    names: Sequence[str], destinations: Mapping[str, Destination], outcome: Outcome
-) -> tuple[str, ...]:
-    """Name those destinations of a route that want this outcome."""
-    return tuple(
-        name
-        for name in names
-        if outcome not in _WITHOUT_RESULT
-        or (name in destinations and destinations[name].send_not_evaluated)
-    )
-
-
-def _write_reports(
-    work: Work,
-    study: Study,
-    files: Sequence[InputFile],
-    prediction: Prediction,
-    receivers: Sequence[str],
-) -> tuple[Report, ...]:
-    """Write one report per SOP class that a receiver may accept."""
-    sop_class_uids = tuple(
-        dict.fromkeys(
-            sop_class_uid
-            for name in receivers
-            if name in work.destinations
-            for sop_class_uid in work.destinations[name].sop_class_uids
-        )
-    )
-    if not sop_class_uids:
-        return ()
-    found = (
-        db.outbox.predecessors(
-            work.database,
-            study.study_id,
-            revision=study.revision,
-            model=prediction.model,
-            sop_class_uid=SOPClassUID(sop_class_uid),
-        )
-        for sop_class_uid in sop_class_uids
-    )
-    earlier = {report.sop_instance_uid: report for report in found if report}
-    built = work.report_builder.build(
-        files,
-        prediction,
-        sop_class_uids=sop_class_uids,
-        predecessors=tuple(earlier.values()),
-    )
-    # A replay of the same images by the same model is the same object, not a new one.
-    return tuple(
-        earlier[report.sop_instance_uid]
-        if report.sop_instance_uid in earlier
-        else replace(report, file_key=work.reports.put(content))
-        for report, content in built
-    )
-
-
-def _settled_state(prediction: Prediction) -> WorkState:
-    return WorkState.FAILED if prediction.outcome is Outcome.FAILED else WorkState.DONE
-
-
 def _try_again(work: Work, job: Job, reason: str) -> Outcome:
     now = work.clock.now()
     not_before = work.retry.next_attempt(attempt=job.attempt, queued_at=now, now=now)
@@ -261,12 +183,14 @@ def _report_files(
     store: InstanceStore, delivery: Delivery, destination: Destination
 ) -> tuple[ReportFile, ...]:
     """Order the reports as the destination prefers them."""
-    by_class = {str(report.sop_class_uid): report for report in delivery.reports}
-    return tuple(
-        ReportFile(report=by_class[uid], path=store.path(by_class[uid].file_key))
-        for uid in destination.sop_class_uids
-        if uid in by_class
-    )
+    found = [
+        ReportFile(report=report, path=store.path(report.file_key))
+        for report in delivery.reports
+    ]
+    if delivery.kind is not ReportKind.SR:
+        return tuple(found)
+    by_class = {str(file.report.sop_class_uid): file for file in found}
+    return tuple(by_class[uid] for uid in destination.sop_class_uids if uid in by_class)
 
 
 def _settle_undelivered(

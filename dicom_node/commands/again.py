@@ -10,7 +10,7 @@ import db.studies
 from config.settings import Settings
 from db.engine import Database
 from db.story import JobStory
-from dicom_node import app, pipeline
+from dicom_node import app
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.commands.verify import verify
 from dicom_node.core.clock import SystemClock
@@ -18,6 +18,7 @@ from dicom_node.core.errors import NodeError, UsageError
 from dicom_node.core.ids import DeviceUID, StudyId
 from dicom_node.core.states import StudyState, WorkState
 from dicom_node.core.types import Prediction, Study
+from dicom_node.writing import name_receivers
 
 
 def retry(options: argparse.Namespace) -> int:
@@ -121,7 +122,7 @@ def _has_reports_for(
 ) -> bool:
     """Tell whether these destinations, and no others, have the reports they want."""
     destinations = app.build_destinations(settings)
-    wanted = pipeline.name_receivers(names, destinations, prediction.outcome)
+    wanted = name_receivers(names, destinations, prediction.outcome)
     written = {report.sop_class_uid for report in job.reports}
     return {item.summary["destination"] for item in job.deliveries} == set(
         wanted

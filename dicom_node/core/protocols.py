@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.states import ReportKind
 from dicom_node.core.types import (
     InputFile,
     Prediction,
@@ -14,7 +15,9 @@ from dicom_node.core.types import (
     RoutingDecision,
     Sent,
     Study,
+    Suggestion,
 )
+from dicom_node.core.writing import Result
 
 
 class InstanceStore(Protocol):
@@ -82,10 +85,46 @@ class ReportBuilder(Protocol):
         """Return a report and its file's bytes for each SOP class."""
 
 
+class ResultWriter(Protocol):
+    """Writes one kind of object or message beside the structured report."""
+
+    def write(
+        self, result: Result, *, destination: str, earlier: Report | None
+    ) -> tuple[Report, bytes] | None:
+        """Return the report, without a file key, and its file's bytes.
+
+        The same result gives the same bytes and identifiers, so that a run that is
+        repeated sends nothing twice.
+
+        Args:
+            destination: whom it is for; "" for an object that is the same for all.
+            earlier: what an earlier revision of the study sent there, if anything.
+
+        Returns:
+            None when there is nothing to say of this result in this form.
+
+        Raises:
+            ReportError: it cannot be written.
+        """
+
+
+class Suggest(Protocol):
+    """Says how urgently a study should be read."""
+
+    def suggest(self, prediction: Prediction, *, now: datetime) -> Suggestion | None:
+        """Return the suggestion of the site's table, None without one."""
+
+
 class Destination(Protocol):
-    """Takes reports."""
+    """Takes reports.
+
+    Args:
+        kinds: what it wants of a result.
+        sop_class_uids: of structured reports, best first; () if it wants none.
+    """
 
     name: str
+    kinds: tuple[ReportKind, ...]
     sop_class_uids: tuple[str, ...]
     send_not_evaluated: bool
 

@@ -12,7 +12,7 @@ from dicom_node.core.ids import (
     SOPInstanceUID,
 )
 from dicom_node.core.provenance import Provenance
-from dicom_node.core.states import Outcome
+from dicom_node.core.states import Outcome, Proof, ReportKind
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +112,14 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """A structured report written to disk.
+    """An object or message that carries a result, written to disk.
 
     Args:
+        sop_class_uid, sop_instance_uid, series_instance_uid: "" for messages, which
+            have in `sop_instance_uid` what identifies them (MSH-10, Bundle.identifier).
+        kind: what it is.
+        destination: whom a message was written for; "" for objects, which are the
+            same for everybody.
         file_key: name in the report store.
         sha256: of the whole file, hex.
     """
@@ -125,6 +130,8 @@ class Report:
     file_key: str
     sha256: str
     report_id: ReportId | None = None
+    kind: ReportKind = ReportKind.SR
+    destination: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +144,13 @@ class ReportFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """A report that the destination took. Source: PS3.4 B.2.3 (0000, Bxxx)."""
+    """A report that the destination took.
+
+    Args:
+        status: DIMSE (PS3.4 B.2.3: 0000, Bxxx) or HTTP; 0 where there is neither.
+        proof: what that it has it rests on.
+    """
 
     status: int
     sop_instance_uid: SOPInstanceUID
+    proof: Proof = Proof.SENT

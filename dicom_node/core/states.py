@@ -40,6 +40,33 @@ class Outcome(StrEnum):
     FAILED = "failed"  # inside the scope, yet no image could be evaluated
 
 
+class ReportKind(StrEnum):
+    """What a result is written as; each kind is delivered by itself."""
+
+    SR = "sr"  # structured report, in one of several SOP classes
+    SC = "sc"  # Secondary Capture: a summary to look at
+    KOS = "kos"  # Key Object Selection: the evidence frames
+    HL7 = "hl7"  # HL7 v2 ORU^R01
+    FHIR = "fhir"  # FHIR R4 transaction Bundle
+    WEBHOOK = "webhook"  # JSON, signed
+
+
+class Proof(StrEnum):
+    """What a delivery that is DONE is proven by, the weakest first."""
+
+    SENT = "sent"  # the destination answered with success
+    COMMITTED = "committed"  # Storage Commitment: it has taken responsibility
+    VERIFIED = "verified"  # it was found there by a query
+
+
+class Urgency(StrEnum):
+    """A suggested reading priority, the most urgent first (HL7 table 0485)."""
+
+    STAT = "STAT"
+    URGENT = "URGENT"
+    ROUTINE = "ROUTINE"
+
+
 class Receipt(StrEnum):
     """What receiving an instance changed (I4 of the reliability notes)."""
 

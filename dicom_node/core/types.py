@@ -28,14 +28,17 @@ from dicom_node.core.results import (
 )
 from dicom_node.core.states import Receipt, StudyState
 from dicom_node.core.work import (
+    Addressee,
     Delivery,
     Job,
     Lease,
     Setback,
     Settlement,
+    Suggestion,
 )
 
 __all__ = [
+    "Addressee",
     "AssociationRecord",
     "CodedConcept",
     "Delivery",
@@ -59,6 +62,7 @@ __all__ = [
     "Settlement",
     "StoredVersion",
     "Study",
+    "Suggestion",
     "TimelineEvent",
     "Verdict",
 ]

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dicom_node.core.ids import DeliveryId, JobId, SOPInstanceUID, StudyId
 from dicom_node.core.results import Prediction, Report
-from dicom_node.core.states import WorkState
+from dicom_node.core.states import ReportKind, Urgency, WorkState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,14 +36,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One report to one destination.
+    """One kind of report to one destination.
 
     Args:
+        kind: the kind that all of `reports` are.
         reports: the same report in each SOP class the destination may accept,
             best first.
         chosen: SOP Instance UID pinned by the first attempt that negotiated, so
             that a retry sends the same object; None before.
         queued_at: when it was first queued; bounds the retries.
+        stage: "sent" when the destination has it and its proof is waited for.
+        sent_at: when the destination took it.
     """
 
     delivery_id: DeliveryId
@@ -55,6 +58,31 @@ class Delivery:
     chosen: SOPInstanceUID | None
     queued_at: datetime
     lease: Lease | None = None
+    kind: ReportKind = ReportKind.SR
+    stage: str = ""
+    sent_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Addressee:
+    """A destination, and which kind of report it gets."""
+
+    destination: str
+    kind: ReportKind = ReportKind.SR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suggestion:
+    """How urgently the reading list should show a study, and why.
+
+    Args:
+        reason: a sentence for people, e.g. "Pneumothorax 0.93 (threshold 0.50)".
+        expires_at: None: never.
+    """
+
+    urgency: Urgency
+    reason: str
+    expires_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,14 +90,15 @@ class Settlement:
     """What a job came to; committed in one piece.
 
     Args:
-        reports: best first, at most one per SOP class.
-        destinations: who gets them; () when they stay in the node.
+        reports: of every kind; structured reports best first.
+        addressees: who gets what; () when it stays in the node.
         state: DONE or FAILED.
     """
 
     prediction: Prediction
     reports: tuple[Report, ...]
-    destinations: tuple[str, ...]
+    addressees: tuple[Addressee, ...]
+    suggestion: Suggestion | None = None
     state: WorkState = WorkState.DONE
 
 

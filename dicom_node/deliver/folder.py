@@ -7,6 +7,7 @@ from pathlib import Path
 from config.settings import DestinationTable
 from dicom_node.core.errors import ConfigError, DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReportFile, Sent
 from dicom_node.deliver.choose import SR_CLASS_UIDS, rank_reports, read_report
 from dicom_node.deliver.status import SUCCESS
@@ -21,6 +22,7 @@ class FolderDestination:
                 f"destination '{settings.name}' of kind 'folder' needs folder"
             )
         self.name = settings.name
+        self.kinds: tuple[ReportKind, ...] = (ReportKind.SR,)
         self.sop_class_uids = tuple(SR_CLASS_UIDS[name] for name in settings.sr_classes)
         self.send_not_evaluated = settings.send_not_evaluated
         self._folder: Path = settings.folder

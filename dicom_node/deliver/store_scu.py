@@ -15,6 +15,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 from config.settings import DestinationTable, SRClass
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.states import ReportKind
 from dicom_node.core.tls import TLSFiles
 from dicom_node.core.types import ReportFile, Sent
 from dicom_node.deliver.association import Link, NothingAccepted, associate
@@ -46,6 +47,7 @@ class DicomDestination:
 
     def __init__(self, settings: DestinationTable, calling_ae_title: str) -> None:
         self.name = settings.name
+        self.kinds: tuple[ReportKind, ...] = (ReportKind.SR,)
         self.sop_class_uids = tuple(SR_CLASS_UIDS[name] for name in settings.sr_classes)
         self.send_not_evaluated = settings.send_not_evaluated
         self._classes = settings.sr_classes

@@ -21,6 +21,7 @@ from dicom_node.core.ids import (
 )
 from dicom_node.core.states import Outcome
 from dicom_node.core.types import (
+    Addressee,
     AssociationRecord,
     CodedConcept,
     Delivery,
@@ -208,7 +209,7 @@ def settlement(*reports: Report, destinations: Sequence[str] = ("pacs",)) -> Set
     return Settlement(
         prediction=prediction(),
         reports=reports or (report(),),
-        destinations=tuple(destinations),
+        addressees=tuple(Addressee(destination=name) for name in destinations),
     )
 
 

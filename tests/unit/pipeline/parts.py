@@ -17,7 +17,7 @@ from dicom_node.core.ids import (
     derive_uid,
     digest_inputs,
 )
-from dicom_node.core.states import Outcome
+from dicom_node.core.states import Outcome, ReportKind
 from dicom_node.core.types import (
     CodedConcept,
     Finding,
@@ -157,6 +157,7 @@ class ScriptedDestination:
     """Takes reports, or raises what it is given first."""
 
     name: str = "pacs"
+    kinds: tuple[ReportKind, ...] = (ReportKind.SR,)
     sop_class_uids: tuple[str, ...] = (SR,)
     send_not_evaluated: bool = False
     raises: list[DeliveryError] = field(default_factory=list)

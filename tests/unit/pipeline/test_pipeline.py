@@ -32,6 +32,7 @@ from dicom_node.pipeline import (
     on_quiet_study,
 )
 from dicom_node.study.routes import RuleRouter
+from dicom_node.writing import Writing
 from tests.unit.pipeline.parts import (
     FolderStore,
     LineReports,
@@ -102,10 +103,14 @@ def node(tmp_path: Path) -> Iterator[Node]:
     work = Work(
         database=database,
         instances=instances,
-        reports=reports,
         executor=executor,
-        report_builder=LineReports(),
-        destinations={"pacs": pacs},
+        writing=Writing(
+            database=database,
+            reports=reports,
+            report_builder=LineReports(),
+            destinations={"pacs": pacs},
+            clock=clock,
+        ),
         clock=clock,
         attempts=3,
         retry=retry,

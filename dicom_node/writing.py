@@ -1,0 +1,184 @@
+"""What a result is written as: reports, objects and messages, and who gets which."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import db.reports
+from db.engine import Database
+from dicom_node.core.clock import Clock
+from dicom_node.core.ids import SOPClassUID
+from dicom_node.core.protocols import (
+    Destination,
+    InstanceStore,
+    ReportBuilder,
+    ResultWriter,
+    Suggest,
+)
+from dicom_node.core.states import Outcome, ReportKind, WorkState
+from dicom_node.core.types import (
+    Addressee,
+    InputFile,
+    Job,
+    Prediction,
+    Report,
+    Settlement,
+    Study,
+)
+from dicom_node.core.writing import Result
+
+_WITHOUT_RESULT = (Outcome.NOT_EVALUATED, Outcome.FAILED)
+# The same for every destination; the others are written for each.
+_OBJECTS = (ReportKind.SC, ReportKind.KOS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writing:
+    """What writes results.
+
+    Args:
+        reports: where the files go.
+        writers: of the kinds beside the structured report.
+        objects: by route, the kinds of objects that it wants; all if it is not named.
+    """
+
+    database: Database
+    reports: InstanceStore
+    report_builder: ReportBuilder
+    destinations: Mapping[str, Destination]
+    clock: Clock
+    suggest: Suggest | None = None
+    writers: Mapping[ReportKind, ResultWriter] = field(default_factory=dict)
+    objects: Mapping[str, frozenset[ReportKind]] = field(default_factory=dict)
+
+    def write(
+        self,
+        job: Job,
+        study: Study,
+        files: Sequence[InputFile],
+        prediction: Prediction,
+    ) -> Settlement:
+        """Write everything that the job's destinations want of the prediction.
+
+        Raises:
+            ReportError: it cannot be written.
+            StoreError: the disk does not take it.
+        """
+        names = name_receivers(job.destinations, self.destinations, prediction.outcome)
+        wanted = tuple(self._addressees(job, names))
+        suggestion = None
+        if self.suggest is not None and prediction.outcome not in _WITHOUT_RESULT:
+            suggestion = self.suggest.suggest(prediction, now=self.clock.now())
+        reports = self._structured(
+            study, files, prediction, [a for a in wanted if a.kind is ReportKind.SR]
+        )
+        result = Result(
+            job=job,
+            study=study,
+            files=tuple(files),
+            prediction=prediction,
+            report=reports[0] if reports else None,
+            suggestion=suggestion,
+        )
+        reports += tuple(self._further(result, wanted))
+        written = {(report.kind, report.destination) for report in reports}
+        return Settlement(
+            prediction=prediction,
+            reports=reports,
+            addressees=tuple(
+                one
+                for one in wanted
+                if written.intersection({(one.kind, ""), (one.kind, one.destination)})
+            ),
+            suggestion=suggestion,
+            state=_settled_state(prediction),
+        )
+
+    def _addressees(self, job: Job, names: Sequence[str]) -> Iterator[Addressee]:
+        """Say who gets which kind; structured reports first."""
+        objects = self.objects.get(job.route)
+        for kind in ReportKind:
+            for name in names:
+                destination = self.destinations.get(name)
+                # One that is not in the configuration any more fails in delivery,
+                # where `retry` finds it once it is back.
+                kinds = destination.kinds if destination else (ReportKind.SR,)
+                off = objects is not None and kind in _OBJECTS and kind not in objects
+                if kind in kinds and not off:
+                    yield Addressee(destination=name, kind=kind)
+
+    def _structured(
+        self,
+        study: Study,
+        files: Sequence[InputFile],
+        prediction: Prediction,
+        addressees: Sequence[Addressee],
+    ) -> tuple[Report, ...]:
+        """Write one report per SOP class that a receiver may accept."""
+        sop_class_uids = tuple(
+            dict.fromkeys(
+                sop_class_uid
+                for one in addressees
+                if one.destination in self.destinations
+                for sop_class_uid in self.destinations[one.destination].sop_class_uids
+            )
+        )
+        if not sop_class_uids:
+            return ()
+        found = (
+            db.reports.predecessors(
+                self.database,
+                study.study_id,
+                revision=study.revision,
+                model=prediction.model,
+                sop_class_uid=SOPClassUID(sop_class_uid),
+            )
+            for sop_class_uid in sop_class_uids
+        )
+        earlier = {report.sop_instance_uid: report for report in found if report}
+        built = self.report_builder.build(
+            files,
+            prediction,
+            sop_class_uids=sop_class_uids,
+            predecessors=tuple(earlier.values()),
+        )
+        # A replay of the same images by the same model is the same object.
+        return tuple(
+            earlier[report.sop_instance_uid]
+            if report.sop_instance_uid in earlier
+            else replace(report, file_key=self.reports.put(content))
+            for report, content in built
+        )
+
+    def _further(self, result: Result, wanted: Sequence[Addressee]) -> Iterator[Report]:
+        """Write objects once and messages for each destination."""
+        places = dict.fromkeys(
+            (one.kind, "" if one.kind in _OBJECTS else one.destination)
+            for one in wanted
+            if one.kind in self.writers
+        )
+        for kind, destination in places:
+            earlier = db.reports.earlier_report(
+                self.database, result.job, kind=kind, destination=destination
+            )
+            made = self.writers[kind].write(
+                result, destination=destination, earlier=earlier
+            )
+            if made is not None:
+                report, content = made
+                yield replace(report, file_key=self.reports.put(content))
+
+
+def name_receivers(
+    names: Sequence[str], destinations: Mapping[str, Destination], outcome: Outcome
+) -> tuple[str, ...]:
+    """Name those destinations of a route that want this outcome."""
+    return tuple(
+        name
+        for name in dict.fromkeys(names)
+        if outcome not in _WITHOUT_RESULT
+        or (name in destinations and destinations[name].send_not_evaluated)
+    )
+
+
+def _settled_state(prediction: Prediction) -> WorkState:
+    return WorkState.FAILED if prediction.outcome is Outcome.FAILED else WorkState.DONE
