@@ -4,12 +4,13 @@ import argparse
 import json
 import sys
 from datetime import datetime
-from typing import Any
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from config.load import Loaded, load
 from dicom_node.observe.logs import silence_third_parties
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def loaded(options: argparse.Namespace) -> Loaded:
@@ -18,8 +19,10 @@ def loaded(options: argparse.Namespace) -> Loaded:
     return load(options.config)
 
 
-def console() -> Console:
+def console() -> "Console":
     """Return the screen; without a terminal it prints plain lines."""
+    from rich.console import Console  # not for those who print nothing, as a receiver
+
     # Without a terminal a width would only fold UIDs in the middle.
     width = None if sys.stdout.isatty() else 400
     return Console(highlight=False, width=width)
