@@ -9,6 +9,7 @@ from inference.pixels.jpeg2000 import read_jpeg_2000
 _STANDALONE = frozenset({0x01, *range(0xD0, 0xD9)})  # markers without a length
 _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS_JPEG = 0xC3
+_MOST_SCANS = 64  # a progressive image has about ten; each is a pass over the frame
 _JPEG_LS = 0xF7
 _END_OF_IMAGE, _TAIL = b"\xff\xd9", 1024
 
@@ -63,6 +64,8 @@ def read_codestream(frame: bytes) -> Codestream:
 
 def _read_jpeg(frame: bytes) -> Codestream:
     """Walk the marker segments up to the frame header. Source: ITU-T T.81 B.2."""
+    if frame.count(b"\xff\xda") > _MOST_SCANS:
+        raise PixelError(f"Pixel Data holds a JPEG of over {_MOST_SCANS} scans")
     is_jfif, adobe_transform, position = False, -1, 2
     while True:
         if frame[position] != 0xFF:

@@ -13,6 +13,8 @@ _SIZ, _COD, _SOT, _SOD = 0xFF51, 0xFF52, 0xFF90, 0xFF93
 _HTJ2K_CAPABILITY = 0x4000  # in Rsiz: Part 15 is needed, ISO/IEC 15444-15 A.3
 _MOST_TILES = 4096
 _MOST_LEVELS = 32
+_MOST_LAYERS = 256  # each packet costs time even where it is empty
+_MOST_PRECINCTS = 1 << 16  # of one component in all resolutions
 _BROKEN = "Pixel Data holds a JPEG 2000 with a broken header"
 
 
@@ -56,7 +58,7 @@ def read_jpeg_2000(frame: bytes) -> Jpeg2000Header:
         raise PixelError("Pixel Data holds a JPEG 2000 with unlike components")
     depth, dx, dy = components[0]
     columns, rows = _extent(frame, dx, dy)
-    levels, is_reversible = _coding_style(frame)
+    levels, is_reversible = _coding_style(frame, (columns, rows))
     _check_tile_parts(frame)
     return Jpeg2000Header(
         rows=rows,
@@ -90,17 +92,36 @@ def _extent(frame: bytes, dx: int, dy: int) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def _coding_style(frame: bytes) -> tuple[int, bool]:
+def _coding_style(frame: bytes, size: tuple[int, int]) -> tuple[int, bool]:
     """Return levels of decomposition and whether the wavelet is the reversible one."""
     position = _find(frame, _COD)
     if frame[position : position + 2] == b"\xff\x90":
         raise PixelError("Pixel Data holds a JPEG 2000 without coding style")
     layers, levels, width, height = struct.unpack_from(">HxBBB", frame, position + 6)
-    if not layers or levels > _MOST_LEVELS or width > 8 or height > 8:
+    if not 0 < layers <= _MOST_LAYERS:
+        raise PixelError(f"Pixel Data holds a JPEG 2000 of over {_MOST_LAYERS} layers")
+    if levels > _MOST_LEVELS or width > 8 or height > 8:
         raise PixelError(_BROKEN)
     if width + height > 8:  # a code-block has at most 4096 coefficients
         raise PixelError(_BROKEN)
+    if frame[position + 4] & 1:
+        exponents = frame[position + 14 : position + 15 + levels]
+        if _count_precincts(exponents, size) > _MOST_PRECINCTS:
+            raise PixelError("Pixel Data holds a JPEG 2000 of too many precincts")
     return levels, frame[position + 13] == 1
+
+
+def _count_precincts(exponents: bytes, size: tuple[int, int]) -> int:
+    """Count the precincts of all resolutions. Source: ISO/IEC 15444-1 B.6."""
+    count = 0
+    for resolution, packed in enumerate(exponents):
+        halvings = len(exponents) - 1 - resolution
+        across, down = (
+            (length >> (halvings + exponent)) + 1
+            for length, exponent in zip(size, (packed & 15, packed >> 4), strict=True)
+        )
+        count += across * down
+    return count
 
 
 def _check_tile_parts(frame: bytes) -> None:

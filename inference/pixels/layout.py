@@ -24,10 +24,10 @@ class PixelLimits:
         inflated_bytes: of a deflated data set.
     """
 
-    frame_bytes: int = 1 << 30
+    frame_bytes: int = 512 << 20
     image_bytes: int = 16 << 30
     frames: int = 1_000_000
-    inflated_bytes: int = 1 << 30
+    inflated_bytes: int = 512 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,7 +104,7 @@ def expand_segments(raw: bytes, *, bits: int, entries: int) -> Table:
     position = 0
     try:
         while len(found) < entries:
-            position = _expand(data, position, found, is_copy=False)
+            position = _expand(data, position, found, entries=entries)
     except (IndexError, ValueError):
         raise PixelError("a segmented palette is broken") from None
     if len(found) != entries:
@@ -113,11 +113,22 @@ def expand_segments(raw: bytes, *, bits: int, entries: int) -> Table:
 
 
 def _expand(
-    data: npt.NDArray[np.generic], position: int, found: list[int], *, is_copy: bool
+    data: npt.NDArray[np.generic],
+    position: int,
+    found: list[int],
+    *,
+    entries: int,
+    is_copy: bool = False,
 ) -> int:
-    """Expand the segment at `position`; return where the next one begins."""
+    """Expand the segment at `position`; return where the next one begins.
+
+    Empty segments and those beyond the entries are errors: copies of them would
+    take for ever.
+    """
     opcode, length = int(data[position]), int(data[position + 1])
     position += 2
+    if not length or len(found) >= entries:
+        raise ValueError
     if opcode == 0:
         found.extend(int(value) for value in data[position : position + length])
         return position + length
@@ -132,5 +143,5 @@ def _expand(
     offset = int.from_bytes(data[position : position + 4 // width].tobytes(), "little")
     target = offset // width
     for _ in range(length):
-        target = _expand(data, target, found, is_copy=True)
+        target = _expand(data, target, found, entries=entries, is_copy=True)
     return position + 4 // width

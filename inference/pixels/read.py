@@ -34,6 +34,7 @@ from inference.pixels.header import (
 from inference.pixels.layout import PixelLayout, PixelLimits, read_layout
 
 _HEAD_BYTES = 32 << 10
+_CHUNK_BYTES = 1 << 20
 _UNDEFINED = 0xFFFFFFFF
 _SHORT_LENGTH_VRS = ("US", "SS", "UL", "SL", "FL", "FD", "LO", "SH", "UI")
 
@@ -204,13 +205,18 @@ def _pixel_header(file: BinaryIO, dataset: Dataset) -> tuple[int, str, int]:
 def _inflate(file: BinaryIO, limit: int) -> bytes:
     """Inflate a deflated data set, but no further than the limit."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    content, packed = bytearray(), b""
     try:
-        content = inflater.decompress(file.read(), limit + 1)
+        while not inflater.eof and (packed := packed or file.read(_CHUNK_BYTES)):
+            content += inflater.decompress(packed, _CHUNK_BYTES)
+            packed = inflater.unconsumed_tail
+            if len(content) > limit:
+                raise PixelError(
+                    f"the data set inflates beyond the limit of {limit} bytes"
+                )
     except zlib.error:
         raise PixelError("the deflated data set is broken") from None
-    if len(content) > limit:
-        raise PixelError(f"the data set inflates beyond the limit of {limit} bytes")
-    return content
+    return bytes(content)
 
 
 def _check_encoding(layout: PixelLayout, syntax: str, length: int) -> None:
