@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 
 from benchmarks.alone import Task
@@ -14,9 +14,10 @@ from benchmarks.corpus import DX
 from benchmarks.pictures import save_pictures
 from benchmarks.results import Verdict
 from inference.api import Image, InputSpec, Window
-from inference.pixels.modality import modality_frame
+from inference.pixels.decode import StoredFrame
+from inference.pixels.fused import show_frame
+from inference.pixels.raw import cook_frame
 from inference.pixels.read import FrameSource, open_image
-from inference.pixels.voi import window_planes
 
 Float = npt.NDArray[np.float64]
 PYDICOM: Final = "pydicom apply_modality_lut + apply_voi_lut"
@@ -92,8 +93,6 @@ def _accuracy(stored: npt.NDArray[np.uint16], source: FrameSource) -> Verdict:
 def _window(
     stored: npt.NDArray[np.uint16], source: FrameSource, window: Window
 ) -> Image:
-    dataset: Dataset = source.dataset
-    frame = modality_frame(stored, dataset, source.layout, frame_number=1)
     spec = InputSpec(size=(224, 224), windowing="model", windows=(window,))
-    planes, _ = window_planes(frame, dataset, spec, frame_number=1)
-    return planes
+    frame = cook_frame(StoredFrame(values=stored), source, spec, frame_number=1)
+    return show_frame(frame)
