@@ -1,6 +1,7 @@
 """Bring a state dict, as people save it, onto the network that it was trained in."""
 
 import importlib
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -109,7 +110,9 @@ def _converted(
     if convert is None:
         return state, []
     try:
-        converted: Any = convert(dict(state), network)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of torch on how timm interpolates
+            converted: Any = convert(dict(state), network)
     except CONSTRUCTOR_ERRORS:
         return state, []  # what does not fit is then named as it is
     if not isinstance(converted, Mapping):
