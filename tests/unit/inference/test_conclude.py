@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from dicom_node.core.errors import InferenceError
+from dicom_node.core.errors import InferenceError, ScoreError
 from dicom_node.core.states import Outcome
 from dicom_node.core.types import CodedConcept
 from inference.api import ClassSpec, ModelCard
-from inference.conclude import aggregate, conclude, decide
+from inference.conclude import aggregate, aggregate_frames, conclude, decide
 from tests.unit.inference.cards import PNEUMONIA, make_card
 
 
@@ -93,3 +93,60 @@ def test_classes_without_thresholds_decide_nothing() -> None:
 def test_scores_that_do_not_fit_the_card_are_refused() -> None:
     with pytest.raises(InferenceError, match="do not fit"):
         conclude(_card(), [[0.1, 0.2]])
+
+
+def test_the_mean_of_the_highest_leaves_out_the_rest() -> None:
+    rows = [[0.1, 0.2], [0.9, 0.4], [0.5, 0.6], [0.2, 0.8]]
+    # By hand: (0.9 + 0.5) / 2 and (0.8 + 0.6) / 2.
+    assert aggregate(rows, "topk_mean", k=2) == pytest.approx((0.7, 0.7))
+    assert aggregate(rows[:1], "topk_mean", k=2) == (0.1, 0.2)
+    orders = {aggregate(list(o), "topk_mean", k=2) for o in permutations(rows)}
+    assert len(orders) == 1
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_score_that_is_no_number_fails_whatever_it_measures(value: float) -> None:
+    for measures in (False, True):
+        with pytest.raises(ScoreError, match="not a number"):
+            aggregate([[0.5], [value]], "mean", measures=measures)
+
+
+def _regression(**changes: object) -> ModelCard:
+    months = CodedConcept(value="mo", scheme="UCUM", meaning="month")
+    item = replace(PNEUMONIA, threshold=None, unit=months, lower=0.0, upper=240.0)
+    return _card(
+        replace(item, **changes),  # type: ignore[arg-type]
+        activation="identity",
+        aggregate_images="mean",
+    )
+
+
+def test_a_regression_gives_a_value_with_its_unit_and_no_decision() -> None:
+    (finding,) = conclude(_regression(), [[120.0], [132.0]])
+    assert (finding.value, finding.present) == (126.0, None)
+    assert finding.unit is not None
+    assert finding.unit.value == "mo"
+    assert decide([finding]) is Outcome.UNDETERMINED
+
+
+@pytest.mark.parametrize(("value", "present"), [(99.9, False), (100.0, True)])
+def test_a_threshold_of_a_value_is_in_its_unit(value: float, present: bool) -> None:
+    (finding,) = conclude(_regression(threshold=100.0), [[value]])
+    assert (finding.present, finding.threshold) == (present, 100.0)
+
+
+@pytest.mark.parametrize("value", [-0.1, 240.1])
+def test_a_value_beyond_the_range_of_the_card_fails(value: float) -> None:
+    with pytest.raises(ScoreError, match="outside the range"):
+        conclude(_regression(), [[value]])
+
+
+def test_noisy_or_of_values_is_refused() -> None:
+    card = replace(_regression(), aggregate_images="noisy_or")
+    with pytest.raises(InferenceError, match="noisy_or"):
+        conclude(card, [[1.0]])
+
+
+def test_frames_are_aggregated_as_the_card_says() -> None:
+    card = replace(_card(), aggregate_frames="topk_mean", aggregate_k=2)
+    assert aggregate_frames(card, [[0.1], [0.9], [0.5]]) == pytest.approx((0.7,))
