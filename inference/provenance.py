@@ -76,11 +76,14 @@ def trace(
     )
 
 
-def describe_machinery(*, engine: str, precision: str, device: str) -> Machinery:
+def describe_machinery(
+    *, engine: str, precision: str, device: str, threads: int = 0
+) -> Machinery:
     """Say what runs a model now.
 
     Args:
         device: as torch names it, e.g. "cpu" or "cuda:0".
+        threads: of the thread that runs it; 0 asks torch for those of this one.
     """
     named = (*_LIBRARIES, *_ENGINE_LIBRARIES.get(engine, ()))
     versions = [(name, _version(name)) for name in named]
@@ -89,7 +92,7 @@ def describe_machinery(*, engine: str, precision: str, device: str) -> Machinery
         precision=precision,
         device=device,
         device_name=_device_name(device),
-        threads=torch.get_num_threads(),
+        threads=threads or torch.get_num_threads(),
         libraries=(("torch", str(torch.__version__)), *versions),
     )
 

@@ -30,6 +30,7 @@ from dicom_node.store.inputs import open_inputs
 
 CANNOT_RUN = 2
 _NAMED = 8
+_ENGINES = ("eager", "compile", "openvino")
 
 
 def verify(
@@ -168,11 +169,11 @@ def _settings_then(settings: Settings, made_with: Provenance | None) -> Settings
         return settings
     machinery = made_with.machinery
     wanted: dict[str, str | int] = {
-        "engine": machinery.engine,
-        "precision": machinery.precision,
         "device": machinery.device,
         "threads": machinery.threads,
     }
+    if machinery.engine in _ENGINES:  # a model's own class runs as it likes
+        wanted |= {"engine": machinery.engine, "precision": machinery.precision}
     known = {
         name: value
         for name, value in wanted.items()

@@ -51,7 +51,6 @@ def _made_with(made_with: Provenance | None) -> Iterator[str]:
     yield f"card sha256 {made_with.card_sha256}"
     yield f"code {made_with.code_version} sha256 {made_with.code_sha256}"
     yield f"preprocessing sha256 {made_with.preprocessing_sha256}"
-    yield f"engine {made_with.machinery.engine} {made_with.machinery.precision}"
 
 
 def threshold(finding: Finding) -> str:
