@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from dicom_node.core.errors import PixelError
 from dicom_node.core.types import InputFile
 from inference.pixels.attributes import has, integer, items, number, numbers, text
-from inference.pixels.frames import open_image
+from inference.pixels.frames import FrameSource, open_image
 from inference.volume import Vector
 from inference.volume_geometry import Cosines, check_cosines
 
@@ -35,10 +35,19 @@ _SEPARATORS = (
     ("KVP", "CTXRayDetailsSequence"),
     ("ConvolutionKernel", "CTReconstructionSequence"),
 )
-_FRAME_TYPES = ("MRImageFrameTypeSequence", "CTImageFrameTypeSequence")
+_FRAME_TYPES = (
+    "MRImageFrameTypeSequence",
+    "CTImageFrameTypeSequence",
+    "PETFrameTypeSequence",
+    "XRay3DFrameTypeSequence",
+)
 # Dimensions that say where a frame is, not which stack it is of.
 _PLACES = frozenset({0x00209056, 0x00209057, 0x00200032, 0x00201041, 0x00200037})
 _NOT_GIVEN = frozenset({"", "NONE", "NO", "N", "NULL", "WITHOUT", "W/O", "N/A"})
+
+_TILT = ("GantryDetectorTilt", "CTAcquisitionDetailsSequence")
+# No patient is a kilometre from the origin of a Frame of Reference.
+_FARTHEST_MM = 1e6
 
 Separator = tuple[str, str | float]
 
@@ -74,16 +83,22 @@ class Plane:
 
 def read_planes(file: InputFile) -> tuple[Plane, ...]:
     """Read the planes of all frames of a file; one plane if it cannot be opened."""
-    types = file.header.image_type
     try:
         source = open_image(file.path)
     except PixelError:
         # The evaluation opens it again and says what is wrong with it.
+        types = file.header.image_type
         return (Plane(file=file, frame_number=1, readable=False, frame_type=types),)
+    return planes_of(file, source)
+
+
+def planes_of(file: InputFile, source: FrameSource) -> tuple[Plane, ...]:
+    """Find the planes of all frames of a file that is open."""
     frames = source.number_of_frames
     try:
         return tuple(_planes(file, source.dataset, frames))
     except PixelError:  # it may have pixels all the same
+        types = file.header.image_type
         return tuple(
             Plane(file=file, frame_number=index + 1, frame_type=types)
             for index in range(frames)
@@ -112,9 +127,7 @@ def _planes(file: InputFile, dataset: Dataset, frames: int) -> Iterator[Plane]:
             origin=look.origin(),
             thickness_mm=look.millimetres("SliceThickness"),
             stated_spacing_mm=look.millimetres("SpacingBetweenSlices"),
-            stated_tilt_degrees=look.number("GantryDetectorTilt", "CTGeometrySequence")
-            if groups
-            else tilt,
+            stated_tilt_degrees=look.number(*_TILT) if groups else tilt,
             stack_id=look.text("StackID", "FrameContentSequence"),
             separators=tuple(look.separators(pointers)),
             contrast=contrast or look.contrast(),
@@ -168,7 +181,8 @@ class _Look:
     def origin(self) -> Vector | None:
         keyword = "ImagePositionPatient"
         for place in self._places(keyword, "PlanePositionSequence"):
-            if len(found := _numbers(place, keyword)) == 3:
+            found = _numbers(place, keyword)
+            if len(found) == 3 and max(map(abs, found)) <= _FARTHEST_MM:
                 return found[0], found[1], found[2]
         return None
 

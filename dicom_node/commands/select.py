@@ -23,8 +23,8 @@ from dicom_node.receive.limits import ScanLimits
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.store.inputs import open_inputs
 from inference.bundle import find_bundle
-from inference.select.choose import select
-from inference.select.selection import Choice, Selection, SeriesChoice
+from inference.select.choose import Selection, select
+from inference.select.selection import Choice, SeriesChoice
 from inference.volume import describe_faults
 
 

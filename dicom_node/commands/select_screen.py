@@ -10,8 +10,9 @@ from rich.text import Text
 
 from dicom_node.commands.screen import console
 from dicom_node.core.types import Finding, Prediction
+from inference.select.choose import Selection
 from inference.select.describe import describe_volume
-from inference.select.selection import Selection, SeriesChoice
+from inference.select.selection import SeriesChoice
 from inference.volume import Volume, describe_faults
 
 _COLUMNS = (

@@ -1,7 +1,7 @@
 """The series of a study, with the volumes that are left of each for a card."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from dicom_node.core.types import InputFile
@@ -12,9 +12,10 @@ from inference.select.criteria import (
     volume_misses,
 )
 from inference.select.spec import SelectionSpec
+from inference.select.survey import Survey
 from inference.volume import Volume, VolumeFrame
 from inference.volume_build import build_volumes
-from inference.volume_planes import Plane, read_planes
+from inference.volume_planes import Plane
 
 NOT_SELECTED = "not selected: "
 
@@ -52,14 +53,30 @@ class Candidate:
     series_instance_uid: str
     files: list[InputFile]
     inside: list[InputFile] = field(default_factory=list)
-    volumes: tuple[Volume, ...] = ()
     fitting: tuple[Volume, ...] = ()
+    _volumes: tuple[Volume, ...] | None = None
+    _left: list[InputFile] = field(default_factory=list)
 
     @property
     def series_number(self) -> int | None:
         """Series Number of the first file that has one."""
         numbers = (file.header.series_number for file in self.files)
         return next((number for number in numbers if number is not None), None)
+
+    def keep_volumes(self, planes: Sequence[Plane]) -> None:
+        """Make volumes of planes that were read."""
+        self._volumes = build_volumes(planes)
+
+    def keep_files(self, files: Sequence[InputFile]) -> None:
+        """Keep files whose volumes are made when somebody asks for them."""
+        self._left = list(files)
+
+    def volumes(self, survey: Survey) -> tuple[Volume, ...]:
+        """Return what the conditions on single images left, as volumes."""
+        if self._volumes is None:
+            planes = [plane for file in self._left for plane in survey.planes(file)]
+            self._volumes = build_volumes([item for item in planes if item.readable])
+        return self._volumes
 
     @property
     def images(self) -> int:
@@ -87,32 +104,36 @@ def find_candidates(
     return sorted(found.values(), key=lambda item: item.order)
 
 
-def fit(candidate: Candidate, spec: SelectionSpec, ledger: Ledger) -> None:
+def fit(
+    candidate: Candidate, spec: SelectionSpec, *, ledger: Ledger, survey: Survey
+) -> None:
     """Find the volumes of a series that meet the card's conditions."""
-    planes: list[Plane] = []
-    broken: list[Plane] = []
-    for plane in _planes_that_fit(candidate.inside, spec, ledger):
-        (planes if plane.readable else broken).append(plane)
-    candidate.volumes = build_volumes(planes)
-    fitting = []
-    for volume in candidate.volumes:
-        if reason := volume_misses(volume, spec):
-            ledger.leave_out(volume, reason)
-        else:
-            fitting.append(volume)
-    if broken:
-        # Nobody knows what they show: the evaluation shall say what is wrong.
-        fitting += build_volumes(broken)
-    candidate.fitting = tuple(fitting)
+    fits, broken = [], []
+    left = _images_that_fit(candidate.inside, spec, ledger)
+    planes = _planes_that_fit(left, spec, ledger=ledger, survey=survey)
+    if _must_read(left, spec):
+        broken = [plane for plane in planes if not plane.readable]
+        candidate.keep_volumes([plane for plane in planes if plane.readable])
+        for volume in candidate.volumes(survey):
+            if reason := volume_misses(volume, spec):
+                ledger.leave_out(volume, reason)
+            else:
+                fits.append(volume)
+    else:
+        candidate.keep_files([plane.file for plane in planes])
+        broken = list(planes)
+    # Nobody knows yet what the broken ones show: their evaluation says what is wrong.
+    fits += build_volumes(broken)
+    candidate.fitting = tuple(fits)
     if reason := count_misses(candidate.images, spec):
-        for volume in fitting:
+        for volume in fits:
             ledger.leave_out(volume, reason)
         candidate.fitting = ()
 
 
-def _planes_that_fit(
+def _images_that_fit(
     files: Sequence[InputFile], spec: SelectionSpec, ledger: Ledger
-) -> Iterator[Plane]:
+) -> list[InputFile]:
     left = []
     for file in files:
         if reason := image_misses(file.header, spec):
@@ -120,15 +141,30 @@ def _planes_that_fit(
             ledger.skip(file, NOT_SELECTED + reason, frames=frames)
         else:
             left.append(file)
-    must_read = _needs_geometry(spec) or (
-        sum(file.header.number_of_frames for file in left) > 1
-    )
-    for file in left:
-        for plane in read_planes(file) if must_read else (_unread(file),):
+    return left
+
+
+def _planes_that_fit(
+    files: Sequence[InputFile], spec: SelectionSpec, *, ledger: Ledger, survey: Survey
+) -> list[Plane]:
+    must_read = _must_read(files, spec)
+    kept = []
+    for file in files:
+        for plane in survey.planes(file) if must_read else (_unread(file),):
             if reason := plane_misses(plane, spec):
                 ledger.skip(file, NOT_SELECTED + reason)
             else:
-                yield plane
+                kept.append(plane)
+    return kept
+
+
+def _must_read(files: Sequence[InputFile], spec: SelectionSpec) -> bool:
+    """Tell whether the choice depends on where the images lie."""
+    if _needs_geometry(spec):
+        return True
+    frames = sum(file.header.number_of_frames for file in files)
+    counted = spec.max_images is not None or spec.frames not in ("spread", "key")
+    return frames > 1 and (counted or frames > len(files))
 
 
 def _needs_geometry(spec: SelectionSpec) -> bool:

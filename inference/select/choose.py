@@ -2,6 +2,8 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from dicom_node.core.types import InputFile
 from inference.api import ModelCard
@@ -16,9 +18,46 @@ from inference.select.candidates import (
 from inference.select.describe import describe_selection
 from inference.select.frames import describe_frames, frames_of_volume, spread
 from inference.select.key_objects import KeyFrames, read_key_frames
-from inference.select.selection import Choice, Selection, SeriesChoice
+from inference.select.selection import Choice, SeriesChoice
 from inference.select.spec import SelectionSpec
+from inference.select.survey import Survey
 from inference.volume import VolumeFrame
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which frames of a study go to the model, and why not the others.
+
+    Where images lie is read at once only if the choice depends on it; else when it
+    is asked for, or while the images are evaluated (`Choice.opened`).
+
+    Args:
+        choices: one per file, in the order given.
+    """
+
+    choices: tuple[Choice, ...]
+    card: ModelCard
+    candidates: tuple[Candidate, ...]
+    ledger: Ledger
+    survey: Survey
+
+    @cached_property
+    def series(self) -> tuple[SeriesChoice, ...]:
+        """What became of each series, by Series Number."""
+        return tuple(self._describe(item) for item in self.candidates)
+
+    @cached_property
+    def parameters(self) -> tuple[tuple[str, str], ...]:
+        """What the prediction records; asked for when the images are evaluated."""
+        taken = [
+            item
+            for item in self.candidates
+            if any(self.ledger.frames.get(id(file)) for file in item.files)
+        ]
+        return describe_selection([self._describe(item) for item in taken], self.card)
+
+    def _describe(self, candidate: Candidate) -> SeriesChoice:
+        return _series_choice(candidate, self.ledger, self.survey)
 
 
 def select(files: Sequence[InputFile], card: ModelCard) -> Selection:
@@ -32,14 +71,14 @@ def select(files: Sequence[InputFile], card: ModelCard) -> Selection:
         what is wrong with it.
     """
     spec = card.selection
-    ledger = Ledger()
+    ledger, survey = Ledger(), Survey()
     outside = [outside_scope(file, card.scope) for file in files]
     for file, reason in zip(files, outside, strict=True):
         if reason:
             ledger.skip(file, reason)
     candidates = find_candidates(files, outside)
     for candidate in candidates:
-        fit(candidate, spec, ledger)
+        fit(candidate, spec, ledger=ledger, survey=survey)
     chosen = _choose_series(candidates, spec, ledger)
     keys = read_key_frames(files) if spec.frames == "key" else None
     frames = [
@@ -49,11 +88,12 @@ def select(files: Sequence[InputFile], card: ModelCard) -> Selection:
     ]
     for frame in _limit_study(frames, spec, ledger):
         ledger.take(frame)
-    series = tuple(_series_choice(item, ledger) for item in candidates)
     return Selection(
-        choices=tuple(_choice(file, ledger) for file in files),
-        series=series,
-        parameters=describe_selection(series, card),
+        choices=tuple(_choice(file, ledger, survey) for file in files),
+        card=card,
+        candidates=tuple(candidates),
+        ledger=ledger,
+        survey=survey,
     )
 
 
@@ -141,14 +181,19 @@ def _limit_study(
     return spread(frames, spec.max_images)
 
 
-def _choice(file: InputFile, ledger: Ledger) -> Choice:
+def _choice(file: InputFile, ledger: Ledger, survey: Survey) -> Choice:
     frames = tuple(sorted(ledger.frames.get(id(file), ())))
     return Choice(
-        file=file, frames=frames, skipped="" if frames else ledger.reason(file)
+        file=file,
+        frames=frames,
+        skipped="" if frames else ledger.reason(file),
+        survey=survey,
     )
 
 
-def _series_choice(candidate: Candidate, ledger: Ledger) -> SeriesChoice:
+def _series_choice(
+    candidate: Candidate, ledger: Ledger, survey: Survey
+) -> SeriesChoice:
     first = candidate.files[0].header
     skipped = Counter(
         ledger.reason(file)
@@ -166,7 +211,7 @@ def _series_choice(candidate: Candidate, ledger: Ledger) -> SeriesChoice:
             for file in candidate.files
             if file.header.has_pixels
         ),
-        volumes=candidate.volumes,
+        volumes=candidate.volumes(survey),
         chosen=sum(len(ledger.frames.get(id(file), ())) for file in candidate.files),
         reasons=tuple(sorted(skipped.items(), key=lambda item: (-item[1], item[0]))),
     )

@@ -1,8 +1,10 @@
-"""What a selection came to: of each file, of each series, and for the record."""
+"""What a selection came to: of each file and of each series."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dicom_node.core.types import InputFile
+from inference.pixels.frames import FrameSource
+from inference.select.survey import Survey
 from inference.volume import Volume
 
 
@@ -13,11 +15,18 @@ class Choice:
     Args:
         frames: numbers of the frames for the model, rising from 1.
         skipped: why there are none; "" if there are.
+        survey: where to note what the file says of its place.
     """
 
     file: InputFile
     frames: tuple[int, ...] = ()
     skipped: str = ""
+    survey: Survey | None = field(default=None, compare=False, repr=False)
+
+    def opened(self, source: FrameSource) -> None:
+        """Hear that the file was opened, which spares opening it once more."""
+        if self.survey is not None:
+            self.survey.saw(self.file, source)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,18 +51,3 @@ class SeriesChoice:
     volumes: tuple[Volume, ...]
     chosen: int
     reasons: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """Which frames of a study go to the model, and why not the others.
-
-    Args:
-        choices: one per file, in the order given.
-        series: by Series Number.
-        parameters: what the prediction records of it.
-    """
-
-    choices: tuple[Choice, ...]
-    series: tuple[SeriesChoice, ...]
-    parameters: tuple[tuple[str, str], ...]

@@ -63,7 +63,8 @@ def test_a_series_is_one_volume_in_the_order_of_highdicom(
 ) -> None:
     (volume,) = _volumes(sorted((DICOM / folder).glob("*.dcm")))
     assert (volume.orientation, len(volume.frames)) == (plane, slices)
-    assert volume.faults == volume.notes == ()
+    assert not volume.faults
+    assert not volume.notes
     _check_against_highdicom(volume)
 
 

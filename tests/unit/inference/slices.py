@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -29,7 +30,7 @@ def write_slice(
     *,
     orientation: Sequence[float] = AXIAL,
     series: str = "2.25.900",
-    **attributes: object,
+    **attributes: Any,
 ) -> InputFile:
     """Write a CT slice of 4 x 6 pixels; attributes are those of the data set."""
     dataset = _image(CT_IMAGE, str(attributes.pop("SOPInstanceUID", f"2.25.{number}")))
@@ -50,7 +51,7 @@ def write_stack(
     *,
     series: str = "2.25.900",
     start: int = 1,
-    **attributes: object,
+    **attributes: Any,
 ) -> list[InputFile]:
     """Write axial slices at these z, Instance Number rising as they are listed."""
     return [

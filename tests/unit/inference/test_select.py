@@ -3,13 +3,14 @@
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dicom_node.core.types import InputFile
 from inference.api import ModelCard, Scope
-from inference.select.choose import select
-from inference.select.selection import Selection
+from inference.pixels.frames import open_image
+from inference.select.choose import Selection, select
 from inference.select.spec import SelectionSpec
 from tests.unit.inference.cards import make_card
 from tests.unit.inference.slices import (
@@ -21,8 +22,8 @@ from tests.unit.inference.slices import (
 from tests.unit.inference.studies import make_file, write_image
 
 
-def _card(max_frames: int = 8, **selection: object) -> ModelCard:
-    spec = SelectionSpec(**selection)  # type: ignore[arg-type]
+def _card(max_frames: int = 8, **selection: Any) -> ModelCard:
+    spec = SelectionSpec(**selection)
     return make_card(Path("none"), selection=spec, max_frames=max_frames)
 
 
@@ -128,7 +129,7 @@ def test_without_conditions_all_images_are_chosen(tmp_path: Path) -> None:
     ],
 )
 def test_a_condition_chooses_and_says_why_not_the_rest(
-    tmp_path: Path, selection: dict[str, object], expected: list[int], reason: str
+    tmp_path: Path, selection: dict[str, Any], expected: list[int], reason: str
 ) -> None:
     files = _study(tmp_path)
     found = select(files, _card(**selection))
@@ -267,3 +268,25 @@ def test_each_series_has_its_verdict(tmp_path: Path) -> None:
     assert (thin.chosen, thin.reasons) == (20, ())
     assert sagittal.reasons == (("not selected: the plane is sagittal, not axial", 5),)
     assert [volume.orientation for volume in sagittal.volumes] == ["sagittal"]
+
+
+def test_opening_an_image_for_its_pixels_tells_where_it_lies(tmp_path: Path) -> None:
+    files = write_stack(tmp_path, [0, 2, 6])
+    found = select(files, _card())
+    for choice in found.choices:
+        choice.opened(open_image(choice.file.path))
+        choice.file.path.unlink()  # what is asked for from here on is known
+    assert dict(found.parameters)["volume faults"] == (
+        "series without number (CT): 1 slice missing (1 between 2.00 and 6.00 mm)"
+    )
+
+
+def test_what_nobody_opened_is_read_when_the_record_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    files = write_stack(tmp_path, [0, 2, 4])
+    files[2].path.write_bytes(b"rubbish")
+    found = select(files, _card())
+    assert dict(found.parameters)["volumes"] == (
+        "series without number (CT): axial, 2 images, 2.00 mm apart"
+    )

@@ -3,6 +3,7 @@
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -183,7 +184,7 @@ def test_planes_of_another_orientation_are_another_volume(tmp_path: Path) -> Non
     [{"FrameOfReferenceUID": "2.25.77"}, {"Rows": 2, "Columns": 12}, {"StackID": "2"}],
 )
 def test_what_cannot_be_one_grid_is_not_one_volume(
-    tmp_path: Path, attributes: dict[str, object]
+    tmp_path: Path, attributes: dict[str, Any]
 ) -> None:
     files = write_stack(tmp_path, [0, 5, 10])
     files += write_stack(tmp_path, [15, 20], start=4, **attributes)

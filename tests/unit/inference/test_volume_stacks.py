@@ -1,10 +1,12 @@
 """Stacks at one place: what tells times, echoes and weights apart."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
 
+from dicom_node.core.types import InputFile
 from inference.volume import Duplicates
 from tests.unit.inference.slices import (
     numbers_of,
@@ -33,12 +35,13 @@ HEIGHTS = [0.0, 5.0, 10.0, 15.0]
 def test_stacks_are_told_apart_by(
     tmp_path: Path, keyword: str, values: tuple[object, ...]
 ) -> None:
-    files = []
+    files: list[InputFile] = []
     # Each position in turn: neither the order nor the number tells the stacks.
     for index, height in enumerate(HEIGHTS):
         for turn, value in enumerate(values):
             number = 1 + index * len(values) + turn
-            files += write_stack(tmp_path, [height], start=number, **{keyword: value})
+            named: dict[str, Any] = {keyword: value}
+            files += write_stack(tmp_path, [height], start=number, **named)
     found = volumes_of(files)
     assert [positions_of(volume) for volume in found] == [HEIGHTS] * len(values)
     assert numbers_of(found[0]) == [1 + n * len(values) for n in range(len(HEIGHTS))]
@@ -46,7 +49,7 @@ def test_stacks_are_told_apart_by(
 
 
 def test_echoes_of_each_time_are_stacks_of_their_own(tmp_path: Path) -> None:
-    files = []
+    files: list[InputFile] = []
     for time in (1, 2, 3):
         for echo in (1, 2):
             files += write_stack(
@@ -61,7 +64,7 @@ def test_echoes_of_each_time_are_stacks_of_their_own(tmp_path: Path) -> None:
 def test_a_trigger_time_of_each_slice_does_not_tear_a_stack_apart(
     tmp_path: Path,
 ) -> None:
-    files = []
+    files: list[InputFile] = []
     for turn in range(2):
         for index, height in enumerate(HEIGHTS):
             files += write_stack(
@@ -101,7 +104,7 @@ def test_two_acquisitions_that_meet_are_one_volume_with_a_duplicate(
 
 
 def test_a_cine_at_one_position_is_one_volume_without_fault(tmp_path: Path) -> None:
-    files = []
+    files: list[InputFile] = []
     for turn in range(10):
         files += write_stack(tmp_path, [7.0], start=turn + 1, TriggerTime=turn * 30)
     (volume,) = volumes_of(files)
@@ -116,7 +119,8 @@ def test_an_enhanced_image_is_sorted_like_its_slices(tmp_path: Path) -> None:
     assert volume.spacing_mm == pytest.approx(4)
     assert volume.thickness_mm == 3
     assert volume.orientation == "axial"
-    assert volume.faults == volume.notes == ()
+    assert not volume.faults
+    assert not volume.notes
 
 
 def test_frames_of_enhanced_images_are_told_apart_by_their_groups(
