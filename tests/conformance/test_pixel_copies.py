@@ -11,7 +11,7 @@ import pydicom
 import pytest
 import torch
 from pydicom.encaps import encapsulate
-from pydicom.uid import HTJ2KLossless, JPEG2000Lossless
+from pydicom.uid import UID, HTJ2KLossless, JPEG2000Lossless
 
 from inference.api import InputSpec
 from inference.pixels.frames import open_image, windowed_frame
@@ -58,7 +58,7 @@ def tensor(path: Path) -> torch.Tensor:
     return fast
 
 
-def by_codec(path: Path, target: Path, coded: bytes, syntax: str) -> Path:
+def by_codec(path: Path, target: Path, coded: bytes, syntax: UID) -> Path:
     """Put a codestream into a copy of a native file."""
     dataset = pydicom.dcmread(path)
     dataset.file_meta.TransferSyntaxUID = syntax
@@ -73,9 +73,8 @@ def by_codec(path: Path, target: Path, coded: bytes, syntax: str) -> Path:
 
 def jpeg_2000_copies(path: Path, image: npt.NDArray[Any]) -> dict[str, Path]:
     """Compress with OpenJPEG and OpenJPH."""
-    options = {"mct": True} if image.ndim == 3 else {}
     jpeg_2000 = imagecodecs.jpeg2k_encode(
-        image, codecformat="J2K", reversible=True, **options
+        image, codecformat="J2K", reversible=True, mct=image.ndim == 3
     )
     htj2k = imagecodecs.htj2k_encode(image, reversible=True)
     named = {
