@@ -188,10 +188,12 @@ class _Look:
 
     def separators(self, pointers: Sequence[int | None]) -> Iterator[Separator]:
         for keyword, macro in _SEPARATORS:
-            if (found := self.number(keyword, macro)) is not None:
-                yield keyword, found
-            elif spoken := self.text(keyword, macro):
-                yield keyword, spoken
+            for place in self._places(keyword, macro):
+                found = _number(place, keyword)
+                value = _plain(place, keyword) if found is None else found
+                if value != "":
+                    yield keyword, value
+                    break
         for place in self._places("", "MRDiffusionSequence"):
             for item in items(place, "DiffusionGradientDirectionSequence")[:1]:
                 yield "gradient", str(_numbers(item, "DiffusionGradientOrientation"))
