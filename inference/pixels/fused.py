@@ -75,16 +75,21 @@ def _fill(target: torch.Tensor, frame: RawFrame, spec: InputSpec) -> None:
     geometry = place_frame(frame.shape, spec)
     planes = _resize(frame, geometry)
     curves: Sequence[Curve] = frame.recipe.curves or (_AS_IT_IS,)
+    scales, offsets = [], []
     for channel, whole in enumerate(target):
         mean, std = spec.mean[channel], spec.std[channel]
         curve = curves[channel % len(curves)]
         scale, offset = draw_line(curve) if isinstance(curve, Ramp) else (1.0, 0.0)
-        plane = planes[channel % len(planes)][geometry.keep]
-        if plane.shape != whole.shape:
+        scales.append([[scale / std]])
+        offsets.append([[(offset - mean) / std]])
+        if geometry.size != spec.size:
             whole.fill_((0.0 - mean) / std)
-        inside = whole[geometry.place]
-        torch.mul(plane, scale / std, out=inside)
-        inside.add_((offset - mean) / std)
+    torch.addcmul(
+        torch.tensor(offsets),
+        planes[:, geometry.keep[0], geometry.keep[1]],
+        torch.tensor(scales),
+        out=target[:, geometry.place[0], geometry.place[1]],
+    )
 
 
 def draw_line(curve: Ramp) -> tuple[float, float]:
@@ -146,7 +151,7 @@ def _resize(frame: RawFrame, geometry: Geometry) -> torch.Tensor:
     if part.ndim == 3:
         stacked = planes[0].view(height, -1, 3).permute(2, 0, 1)
     else:
-        stacked = torch.stack(planes)
+        stacked = torch.stack(planes) if len(planes) > 1 else planes[0].unsqueeze(0)
     resized = resize_columns(stacked, geometry.size[1])
     return _resize_planes(resized, geometry)
 
@@ -190,10 +195,10 @@ def resize_columns(planes: torch.Tensor, width: int) -> torch.Tensor:
     if columns == width:
         return planes
     # A column becomes a row, so that whole runs of memory are added up.
-    turned = planes.permute(2, 0, 1).reshape(columns, count * rows)
+    turned = planes.reshape(count * rows, columns).t().contiguous()
     out = torch.zeros((width, count * rows))
     _add_rows(turned, out)
-    return out.view(width, count, rows).permute(1, 2, 0)
+    return out.t().contiguous().view(count, rows, width)
 
 
 def _add_rows(values: torch.Tensor, out: torch.Tensor) -> None:

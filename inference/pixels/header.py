@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import BinaryIO, Final, cast
 
 from pydicom.charset import convert_encodings, default_encoding
-from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import (
     DataElement,
     RawDataElement,
@@ -19,6 +18,8 @@ from pydicom.dataelem import (
 )
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
+
+from inference.pixels.attributes import tag_of
 
 # All that this package and the selection of series ask a header for.
 _KEYWORDS = """
@@ -62,7 +63,7 @@ _WINDOW: Final = 32 << 10
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000FFFE, 0xE00DFFFE, 0xE0DDFFFE
 _TRANSFER_SYNTAX, _META_GROUP = 0x00100002, 2
-_CHARACTER_SET: Final = BaseTag(0x00080005)
+_CHARACTER_SET: Final = tag_of("SpecificCharacterSet")
 
 # Size of the length field by VR, PS3.5 7.1.2; another VR ends the scan.
 _SHORT = "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US"
@@ -77,15 +78,12 @@ _LENGTH = struct.Struct("<I").unpack_from
 
 
 def _as_in_file(tag: int) -> int:
-    """Give a tag as one little endian 32-bit word reads it: element, then group."""
+    """Swap the halves: in a file the group comes first, in a 32-bit word last."""
     return (tag & 0xFFFF) << 16 | tag >> 16
 
 
-_WANTED: Final = {
-    _as_in_file(tag): BaseTag(tag)
-    for tag in map(tag_for_keyword, WANTED_KEYWORDS)
-    if tag is not None
-}
+_WANTED: Final = {_as_in_file(tag): tag for tag in map(tag_of, WANTED_KEYWORDS)}
+_PIXEL_NUMBERS: Final = {_as_in_file(tag): tag for tag in PIXEL_ELEMENTS}
 
 
 class _UnusualError(Exception):
@@ -219,10 +217,10 @@ def _scan(view: _View, position: int, is_implicit: bool) -> Header:
         if number & 0xFFFF == 0xFFFE:  # a delimiter where there is nothing to end
             raise _UnusualError
         tag = _WANTED.get(number)
-        if tag is not None and tag in PIXEL_ELEMENTS:
+        if number in _PIXEL_NUMBERS:
             return Header(
                 dataset=_as_dataset(found, is_implicit),
-                tag=tag,
+                tag=_PIXEL_NUMBERS[number],
                 vr=vr or "OW",
                 length=length,
                 start=value,
@@ -235,9 +233,10 @@ def _scan(view: _View, position: int, is_implicit: bool) -> Header:
         else:
             position = value + length
         if tag is not None:
-            if tag <= last:  # out of order or twice
+            order = _as_in_file(number)
+            if order <= last:  # out of order or twice
                 raise _UnusualError
-            last = tag
+            last = order
             found[tag] = _raw(view, tag, (vr, is_implicit), (value, length))
         elif position > view.size:
             raise _UnusualError
