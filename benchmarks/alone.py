@@ -8,9 +8,11 @@ The cores are chosen before numpy or torch is imported: their threads inherit th
 import importlib
 import json
 import os
+import signal
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from benchmarks.measure import Plan
 
 _LONGEST_SECONDS: Final = 1800.0
+_INTERRUPTED: Final = 130
 _THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -86,13 +89,21 @@ def main(arguments: list[str]) -> int:
     told, result = map(Path, arguments)
     read = json.loads(told.read_text())
     task = Task(**{**read, "cores": tuple(read["cores"])})
+    signal.signal(signal.SIGTERM, _on_signal)
     os.sched_setaffinity(0, task.cores)
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = str(len(task.cores))
     module, _, name = task.function.partition(":")
-    found = getattr(importlib.import_module(module), name)(task)
+    try:
+        found = getattr(importlib.import_module(module), name)(task)
+    except KeyboardInterrupt:  # what was started here has been ended
+        return _INTERRUPTED
     result.write_text(json.dumps([asdict(contest) for contest in found]))
     return 0
+
+
+def _on_signal(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":
