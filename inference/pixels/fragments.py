@@ -18,6 +18,7 @@ _ITEM = b"\xfe\xff\x00\xe0"
 _ITEM_HEADER = struct.Struct("<4sI")
 _SEQUENCE_END = b"\xfe\xff\xdd\xe0"
 _MOST_FRAGMENTS = 1 << 16  # beside four a frame; an empty one costs 8 bytes
+_STARTS = (b"\xff\xd8", b"\xff\x4f")  # of JPEG and JPEG-LS; of JPEG 2000
 _END_OF_IMAGE = b"\xff\xd9"  # the last marker of JPEG, JPEG-LS and JPEG 2000
 
 
@@ -99,11 +100,23 @@ def read_frame_table(pixels: PixelBytes, dataset: Dataset, frames: int) -> Frame
     if not fragments:
         raise PixelError("Pixel Data holds no fragment")
     if frames == 1:
+        _check_one_frame(pixels, fragments, table)
         return (tuple(fragments),)
     if len(fragments) == frames:
         return tuple((fragment,) for fragment in fragments)
     grouped = _group(fragments, _extended_offsets(dataset) or table, frames)
     return grouped or _split_at_end_of_image(pixels, fragments, frames)
+
+
+def _check_one_frame(
+    pixels: PixelBytes, fragments: list[Fragment], table: tuple[int, ...]
+) -> None:
+    """Refuse offsets of several codestreams where the header knows one frame."""
+    starts = [part for part in fragments if part.item_offset in table[:2]]
+    if len(starts) == 2 and all(
+        pixels.read(part.offset, min(part.size, 2)) in _STARTS for part in starts
+    ):
+        raise PixelError("Pixel Data holds more frames than NumberOfFrames says")
 
 
 def read_frame(pixels: PixelBytes, fragments: tuple[Fragment, ...]) -> bytes:

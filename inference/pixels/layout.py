@@ -22,12 +22,14 @@ class PixelLimits:
         image_bytes: of all decoded frames together.
         frames: Number of Frames.
         inflated_bytes: of a deflated data set.
+        seconds: for reading and decoding all chosen frames of the image.
     """
 
     frame_bytes: int = 512 << 20
     image_bytes: int = 16 << 30
     frames: int = 1_000_000
     inflated_bytes: int = 512 << 20
+    seconds: float = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -218,7 +218,8 @@ def _run(name: str, seed: int, first: int, last: int) -> Iterator[tuple[int, str
         [*command, *span], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
     lines: Queue[str | None] = Queue()
-    Thread(target=_follow, args=(process, lines), daemon=True).start()
+    follower = Thread(target=_follow, args=(process, lines), daemon=True)
+    follower.start()
     current, begun = first, False
     try:
         while True:
@@ -240,6 +241,9 @@ def _run(name: str, seed: int, first: int, last: int) -> Iterator[tuple[int, str
     finally:
         process.kill()
         process.wait()
+        follower.join()
+        if process.stdout:
+            process.stdout.close()
 
 
 def _follow(process: subprocess.Popen[str], lines: "Queue[str | None]") -> None:

@@ -92,6 +92,14 @@ def test_number_of_frames_that_the_fragments_do_not_make_up_is_refused(
         open_image(path)
 
 
+def test_offsets_of_more_frames_than_the_header_knows_are_refused(
+    tmp_path: Path,
+) -> None:
+    path = encapsulated(tmp_path / "a", encapsulate(CODED), NumberOfFrames=1)
+    with pytest.raises(PixelError, match="NumberOfFrames"):
+        open_image(path)
+
+
 @pytest.mark.parametrize("cut", [1, 20, 60, 150])
 def test_a_file_that_is_broken_off_is_refused(tmp_path: Path, cut: int) -> None:
     path = encapsulated(tmp_path / "a", encapsulate(CODED))
