@@ -29,7 +29,7 @@ def describe_selection(
         if volume.normal is not None
     ]
     named = {
-        "series": _join(_series(item) for item in chosen)
+        "selected": _join(_series(item) for item in chosen)
         if stacks or spec != SelectionSpec()
         else "",
         "frames": _frames(chosen, card),

@@ -143,6 +143,12 @@ def test_what_the_prediction_keeps_names_gaps_and_reasons(
     shown = capsys.readouterr().out
     assert "not selected: the plane is sagittal, not axial" in shown
     assert "DOE" not in shown
-    (report,) = (config.parent / "data").rglob("reports/**/*.dcm")
-    text = str(dcmread(report))
-    assert "volume faults series 2 (CT): 1 slice missing" in text
+    reports = [dcmread(path) for path in (config.parent / "data").rglob("*.dcm")]
+    spoken = [
+        {element.value for element in report.iterall() if element.VR == "UT"}
+        for report in reports
+        if report.Modality == "SR"
+    ]
+    assert spoken
+    fault = "volume faults series 2 (CT): 1 slice missing (1 between 4.00 and 8.00 mm)"
+    assert all(fault in texts for texts in spoken)

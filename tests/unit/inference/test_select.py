@@ -246,7 +246,7 @@ def test_the_record_names_series_frames_and_faults(tmp_path: Path) -> None:
     )
     found = select(files, _card(frames="every_nth", nth=2))
     assert found.parameters == (
-        ("series", "series 7 (CT), 2 of 4 images"),
+        ("selected", "series 7 (CT), 2 of 4 images"),
         ("frames", "every 2nd of each volume: 2 of 4"),
         ("volumes", "series 7 (CT): axial, 4 images, 2.00 mm apart"),
         (
