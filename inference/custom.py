@@ -16,24 +16,31 @@ from inference.api import Image, Model, ModelCard
 from inference.conclude import conclude
 from inference.pixels.prepare import prepare
 from inference.run.device import choose_device
+from inference.run.options import EngineWish
 from inference.vit.model import TimmModel
 from inference.vit.weights import digest_fault, read_content
 
 _METHODS = ("load", "prepare", "predict", "conclude")
 _CARD_NAME = "card.toml"
+_ANY_ENGINE = EngineWish()
 
 
-def create_model(card: ModelCard, allowed: Sequence[str] = ()) -> "AnyModel":
+def create_model(
+    card: ModelCard, allowed: Sequence[str] = (), wish: EngineWish = _ANY_ENGINE
+) -> "AnyModel":
     """Make the model of a card; nothing is loaded yet.
 
     Args:
         allowed: `models.python_classes` of the configuration: globs of dotted paths.
+        wish: of the engine; a class of one's own brings its own.
 
     Raises:
         BundleError: the card names a class that is not allowed, not there, or no
             `Model`.
     """
-    return ClassModel(card, allowed) if card.python_class else TimmModel(card)
+    if card.python_class:
+        return ClassModel(card, allowed)
+    return TimmModel(card, wish)
 
 
 class CardModel:
@@ -90,6 +97,11 @@ class ClassModel:
     def device(self) -> str:
         """Where the model was told to be, e.g. "cpu" or "cuda:0"."""
         return self._device
+
+    @property
+    def made_of(self) -> type:
+        """The class itself, whose source is part of what a result depends on."""
+        return type(self._inner)
 
     def load(self, device: str) -> None:
         """Check the digest of the weights, then let the class load them.

@@ -62,7 +62,7 @@ def trace(
         weights_sha256=card.weights_sha256,
         card_sha256=card_digest(card.folder),
         code_version=_code_version(),
-        code_sha256=_code_digest(type(model)),
+        code_sha256=_code_digest(getattr(model, "made_of", type(model))),
         preprocessing_sha256=settings_digest(settings),
         settings=settings,
         inputs=tuple(
