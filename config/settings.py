@@ -118,9 +118,18 @@ class StudyTable(Table):
 
 
 class WorkTable(Table):
-    """How jobs and deliveries are worked on."""
+    """How jobs and deliveries are worked on.
+
+    Args:
+        poll_seconds: how long a role waits for work when nothing wakes it.
+        jobs_at_once: studies that one worker has in hand, to fill its batches.
+        starve_seconds: jobs that have waited for longer get every fourth turn,
+            whatever their priority.
+    """
 
     poll_seconds: Annotated[float, Field(gt=0)] = 0.25
+    jobs_at_once: Annotated[int, Field(ge=1, le=64)] = 2
+    starve_seconds: Annotated[float, Field(gt=0)] = 600.0
     job_attempts: Annotated[int, Field(ge=1)] = 3
     lease_seconds: Annotated[float, Field(ge=1)] = 20.0
     retry_first_seconds: Annotated[float, Field(gt=0)] = 5.0
@@ -135,12 +144,36 @@ class ModelsTable(Table):
     Args:
         python_classes: globs of dotted paths that a card may name as its network's
             class; they run as code of the node, so none may by default.
+        engine: "auto" is eager on CUDA; on the CPU what `models bench --keep` found
+            to be the fastest, else eager.
+        precision: "auto" is half precision on CUDA and full on the CPU. One whose
+            scores differ too much is not used.
+        max_batch_size: images of all studies in one batch; 0 leaves it to the card,
+            whose own limit always holds.
+        max_wait_ms: how long a frame waits for others to share its batch.
+        memory_budget_bytes: of decoded frames and prepared images in flight.
+        workers: processes that infer; 0 is one per CUDA device, one on the CPU.
+        max_frame_bytes: of one decoded frame, at least four bytes a sample; an image
+            above this or the next two limits is not evaluated, and the report says so.
+        max_image_bytes: of all frames of one image, decoded.
+        max_inflated_bytes: of a deflated data set.
+        max_decode_seconds: for reading and decoding the chosen frames of one image.
     """
 
     folder: Path | None = None
     python_classes: TextList = ()
     device: str = "auto"  # auto, cpu, cuda, cuda:1
-    threads: Annotated[int, Field(ge=0)] = 0  # 0: torch decides
+    threads: Annotated[int, Field(ge=0)] = 0  # 0: all cores, shared by the workers
+    engine: Literal["auto", "eager", "compile", "openvino"] = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    max_batch_size: Annotated[int, Field(ge=0, le=4096)] = 0
+    max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 20.0
+    memory_budget_bytes: Annotated[int, Field(ge=1 << 24)] = 512 << 20
+    workers: Annotated[int, Field(ge=0, le=64)] = 0
+    max_frame_bytes: Annotated[int, Field(ge=1 << 20)] = 512 << 20
+    max_image_bytes: Annotated[int, Field(ge=1 << 20)] = 16 << 30
+    max_inflated_bytes: Annotated[int, Field(ge=1 << 20)] = 512 << 20
+    max_decode_seconds: Annotated[float, Field(gt=0)] = 120.0
 
 
 class WebTable(Table):
@@ -279,6 +312,7 @@ class RouteTable(Table):
     name: Annotated[str, Field(min_length=1, max_length=128)]
     model: Annotated[str, Field(min_length=1, max_length=128)]
     destinations: TextList = ()
+    priority: Literal["urgent", "normal", "low"] = "normal"
     when: WhenTable = WhenTable()
 
 
@@ -312,6 +346,16 @@ class Settings(Table):
     def reports_dir(self) -> Path:
         """Where written reports lie."""
         return self.node.data_dir / "reports"
+
+    @property
+    def engines_file(self) -> Path:
+        """What `models bench --keep` found to be the fastest here."""
+        return self.node.data_dir / "engines.json"
+
+    @property
+    def bells_dir(self) -> Path:
+        """Where the roles wake one another."""
+        return self.node.data_dir / "run" / "bells"
 
     @property
     def metrics_dir(self) -> Path:

@@ -43,7 +43,10 @@ def cancel_older(connection: Connection, study: Study, *, now: datetime) -> None
 def queue_jobs(
     connection: Connection, study: Study, routes: Iterable[Route], *, now: datetime
 ) -> tuple[JobId, ...]:
-    """Queue a job for each model; two routes with one model are one job."""
+    """Queue a job for each model; two routes with one model are one job.
+
+    The job is as urgent as the more urgent route.
+    """
     return tuple(
         _queue_job(connection, study, route, now=now)
         for route in _one_per_model(routes)
@@ -62,6 +65,7 @@ def _one_per_model(routes: Iterable[Route]) -> tuple[Route, ...]:
             name=f"{before.name}, {route.name}",
             model=route.model,
             destinations=tuple(dict.fromkeys(both)),
+            priority=min(before.priority, route.priority),
         )
     return tuple(merged.values())
 
@@ -76,6 +80,7 @@ def _queue_job(
             model=route.model,
             route=route.name,
             destinations=list(dict.fromkeys(route.destinations)),
+            priority=route.priority,
             state=WorkState.QUEUED,
             attempt=0,
             claims=0,

@@ -68,6 +68,33 @@ def quiet(
         return tuple(StudyId(key) for key in connection.execute(query).scalars())
 
 
+def next_quiet_at(
+    database: Database,
+    *,
+    quiet_seconds: float,
+    limit_seconds: float,
+    called: Mapping[str, float] | None = None,
+) -> datetime | None:
+    """Return when the next RECEIVING study will be complete if nothing more comes."""
+    own = {title.strip(): seconds for title, seconds in (called or {}).items()}
+    query = select(
+        studies.c.last_instance_at,
+        studies.c.revision_started_at,
+        studies.c.called_ae_title,
+    ).where(STUDY_OPEN)
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    moments = (
+        min(
+            row.last_instance_at
+            + timedelta(seconds=own.get(row.called_ae_title.strip(), quiet_seconds)),
+            row.revision_started_at + timedelta(seconds=limit_seconds),
+        )
+        for row in rows
+    )
+    return min(moments, default=None)
+
+
 def _quiet_since(
     now: datetime, quiet_seconds: float, called: Mapping[str, float]
 ) -> ColumnElement[datetime]:

@@ -7,7 +7,7 @@ from sqlalchemy import Connection, Select, func, select
 
 from db.columns import AnyRow
 from db.tables import deliveries, findings, instances, jobs, predictions, studies
-from dicom_node.core.states import Outcome, WorkState
+from dicom_node.core.states import Outcome, Priority, WorkState
 
 StudyIds = Select[tuple[int]]
 
@@ -40,6 +40,7 @@ class JobSummary(TypedDict):
     revision: int
     model: str
     model_version: str | None
+    priority: str
     state: str
     outcome: str | None
     reason: str | None
@@ -93,6 +94,7 @@ def summarise_jobs(
             revision=row.revision,
             model=row.model,
             model_version=None if prediction is None else prediction.model_version,
+            priority=Priority(row.priority).name.lower(),
             state=row.state,
             outcome=_outcome(row, prediction),
             reason=row.reason,

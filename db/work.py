@@ -4,14 +4,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    Table,
+    and_,
+    or_,
+    select,
+    update,
+)
 
 from db.columns import AnyRow
 from db.engine import Database
 from db.outbox import choose, settle_delivery, settle_job
 from db.reports import predecessors, report_of
 from db.revive import resend, retry
-from db.tables import WORK_OPEN, reports
+from db.tables import WORK_OPEN, deliveries, jobs, reports
 from db.transitions import (
     NO_LEASE,
     TABLES,
@@ -30,7 +39,7 @@ from dicom_node.core.ids import (
     SOPInstanceUID,
     StudyId,
 )
-from dicom_node.core.states import ReportKind, WorkState
+from dicom_node.core.states import Priority, ReportKind, WorkState
 from dicom_node.core.types import Delivery, Job, Lease, Setback
 
 __all__ = [
@@ -49,6 +58,7 @@ __all__ = [
 
 _OWNER_LENGTH: Final = 200  # leaves room for the number of the claim
 AnyWork = TypeVar("AnyWork", Job, Delivery)
+Query = Select[*tuple[Any, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +71,35 @@ class _Claimed:
 
 
 def claim_job(
-    database: Database, *, owner: str, now: datetime, lease_seconds: float
+    database: Database,
+    *,
+    owner: str,
+    now: datetime,
+    lease_seconds: float,
+    starved_before: datetime | None = None,
 ) -> Job | None:
-    """Take the oldest job that is due, or whose holder let its lease lapse.
+    """Take the most urgent job that is due, or whose holder let its lease lapse.
 
     The attempt is counted, and committed, before it begins: one that takes the
     process down with it counts too.
+
+    Args:
+        starved_before: a job queued before goes first, the oldest, whatever its
+            priority. For some of the claims only: were it all, urgent jobs would
+            stand in line as soon as there is more work than time.
     """
     lease = Lease(owner=owner, until=now + timedelta(seconds=lease_seconds))
     if not _something_is_due(database, Kind.JOB, now):
         return None
     with database.write() as connection:
-        claimed = _claim(connection, Kind.JOB, lease, now=now)
-        return None if claimed is None else _job(claimed)
+        row = None
+        if starved_before is not None:
+            starved = jobs.c.queued_at <= starved_before
+            row = _first(connection, _oldest(jobs, now).where(starved))
+        row = row or _first(connection, _most_urgent(now))
+        if row is None:
+            return None
+        return _job(_claim(connection, Kind.JOB, row, lease, now=now))
 
 
 def claim_delivery(
@@ -84,8 +110,11 @@ def claim_delivery(
     if not _something_is_due(database, Kind.DELIVERY, now):
         return None
     with database.write() as connection:
-        claimed = _claim(connection, Kind.DELIVERY, lease, now=now)
-        return None if claimed is None else _delivery(connection, claimed)
+        row = _first(connection, _oldest(deliveries, now))
+        if row is None:
+            return None
+        claimed = _claim(connection, Kind.DELIVERY, row, lease, now=now)
+        return _delivery(connection, claimed)
 
 
 def extend(
@@ -180,19 +209,24 @@ def _something_is_due(database: Database, kind: Kind, now: datetime) -> bool:
         return connection.execute(query).first() is not None
 
 
+def _oldest(table: Table, now: datetime) -> Query:
+    return select(table).where(_due(table, now)).order_by(table.c.queued_at, table.c.id)
+
+
+def _most_urgent(now: datetime) -> Query:
+    order = (jobs.c.priority, jobs.c.queued_at, jobs.c.id)
+    return select(jobs).where(_due(jobs, now)).order_by(*order)
+
+
+def _first(connection: Connection, query: Query) -> AnyRow | None:
+    """Return the first row that nobody else is about to claim."""
+    locked = query.limit(1).with_for_update(skip_locked=True)
+    return connection.execute(locked).first()
+
+
 def _claim(
-    connection: Connection, kind: Kind, lease: Lease, *, now: datetime
-) -> _Claimed | None:
-    table = TABLES[kind]
-    row = connection.execute(
-        select(table)
-        .where(_due(table, now))
-        .order_by(table.c.queued_at, table.c.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    ).first()
-    if row is None:
-        return None
+    connection: Connection, kind: Kind, row: AnyRow, lease: Lease, *, now: datetime
+) -> _Claimed:
     if row.state == WorkState.RUNNING:
         _lapse(connection, kind, row, now=now)
     start = Move(
@@ -243,6 +277,7 @@ def _job(claimed: _Claimed) -> Job:
         state=WorkState.RUNNING,
         attempt=claimed.attempt,
         lease=claimed.lease,
+        priority=Priority(row.priority),
     )
 
 

@@ -1,6 +1,6 @@
 """The composition root: from settings to the parts that run; names implementations."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from db.engine import Database
 from dicom_node import __version__, pipeline
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ReceiveError
-from dicom_node.core.protocols import Destination, Executor
+from dicom_node.core.protocols import Destination
 from dicom_node.core.types import ReceivedInstance, Recorded
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.retry import ExponentialBackoff
@@ -33,7 +33,8 @@ from dicom_node.study.routes import RuleRouter
 from dicom_node.writing import Writing
 
 if TYPE_CHECKING:
-    pass
+    from inference.run.in_process import InProcessExecutor
+    from inference.run.options import RunOptions
 
 OUTBOX_THREADS_MAX = 4
 # Linux writes back after 30 s, a journal commits every 5 s: older files are whole.
@@ -162,26 +163,65 @@ def build_retry(settings: Settings) -> ExponentialBackoff:
     return ExponentialBackoff.from_settings(settings.work)
 
 
-def build_executor(settings: Settings) -> Executor:
-    """Make the executor; imports torch, which a receiver must never do."""
+def build_executor(
+    settings: Settings, *, on_lost: Callable[[], None] = lambda: None
+) -> "InProcessExecutor":
+    """Make the executor; imports torch, which a receiver must never do.
+
+    Args:
+        on_lost: called when the device is lost: the process is of no more use.
+    """
     from inference.run.in_process import InProcessExecutor
 
     return InProcessExecutor(
         settings.models.folder,
-        device=settings.models.device,
+        run_options(settings),
         python_classes=settings.models.python_classes,
-        threads=settings.models.threads,
+        on_lost=on_lost,
     )
 
 
-def build_work(settings: Settings, database: Database) -> pipeline.Work:
-    """Wire what turns a job into a report."""
+def run_options(settings: Settings) -> "RunOptions":
+    """Say how models are run; imports torch."""
+    from inference.pixels.layout import PixelLimits
+    from inference.run.options import EngineWish, RunOptions
+
+    table = settings.models
+    return RunOptions(
+        device=table.device,
+        wish=EngineWish(
+            engine=table.engine,
+            precision=table.precision,
+            recommendations=settings.engines_file,
+            threads=table.threads,
+        ),
+        max_batch_size=table.max_batch_size,
+        max_wait_ms=table.max_wait_ms,
+        memory_budget_bytes=table.memory_budget_bytes,
+        limits=PixelLimits(
+            frame_bytes=table.max_frame_bytes,
+            image_bytes=table.max_image_bytes,
+            inflated_bytes=table.max_inflated_bytes,
+            seconds=table.max_decode_seconds,
+        ),
+    )
+
+
+def build_work(
+    settings: Settings,
+    database: Database,
+    *,
+    on_lost: Callable[[], None] = lambda: None,
+) -> pipeline.Work:
+    """Wire what turns a job into a report; load the models that routes name."""
     from dicom_node.report.builder import StructuredReportBuilder
 
+    executor = build_executor(settings, on_lost=on_lost)
+    executor.warm(dict.fromkeys(route.model for route in settings.routes))
     return pipeline.Work(
         database=database,
         instances=instance_store(settings),
-        executor=build_executor(settings),
+        executor=executor,
         writing=Writing(
             database=database,
             reports=report_store(settings),

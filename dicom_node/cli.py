@@ -74,7 +74,7 @@ def build_parser() -> argparse.ArgumentParser:
     command("demo", "demo:run", "the whole node on this machine, checked", _demo, _json)
     command("serve", "roles:serve", "run the node")
     command("receive", "roles:receive", "run the C-STORE SCP alone")
-    command("work", "roles:work", "complete studies and infer, alone")
+    command("work", "roles:work", "complete studies and infer, alone", _worker)
     command("deliver", "roles:deliver", "send reports, alone")
     command("web", "web:web", "serve health and metrics, alone")
     command("send", "transfer:send", "C-STORE files or folders", _send, _peer, _json)
@@ -190,8 +190,9 @@ def _models(sub: argparse.ArgumentParser) -> None:
         "model", nargs="?", metavar="MODEL|FOLDER"
     )
     add_options(action("add", "put a bundle into the models folder, or make one"))
-    bench = action("bench", "images per second of a bundle")
+    bench = action("bench", "images per second of a bundle, by engine and precision")
     bench.add_argument("model")
+    bench.add_argument("--keep", action="store_true", help="use the fastest")
     select = action("select", "what the model would take and say; nothing is stored")
     select.add_argument("model")
     select.add_argument("paths", nargs="*", type=Path, metavar="FILE|FOLDER")
@@ -201,6 +202,12 @@ def _models(sub: argparse.ArgumentParser) -> None:
     select.add_argument(
         "--no-predict", action="store_true", help="choose only, do not infer"
     )
+
+
+def _worker(sub: argparse.ArgumentParser) -> None:
+    """Which of several workers this is; `serve` says so."""
+    sub.add_argument("--worker", type=int, default=1, help=argparse.SUPPRESS)
+    sub.add_argument("--workers", type=int, default=1, help=argparse.SUPPRESS)
 
 
 def _train(sub: argparse.ArgumentParser) -> None:

@@ -1,6 +1,7 @@
 """The loops of each role: claim, keep the lease, do the step, look again."""
 
 import _thread
+import itertools
 import logging
 import os
 import signal
@@ -9,8 +10,9 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from types import FrameType
 from typing import TypeVar
 
@@ -19,6 +21,7 @@ import db.work
 from config.settings import Settings
 from db.engine import Database
 from dicom_node import pipeline
+from dicom_node.bell import DELIVER, WORK, Bell, ring
 from dicom_node.core.clock import Clock
 from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.protocols import Router
@@ -29,6 +32,8 @@ log = logging.getLogger("dicom_node.service")
 AnyWork = TypeVar("AnyWork", Job, Delivery)
 
 PAUSE_AFTER_ERROR_SECONDS = 2.0
+_SHORTEST_REST_SECONDS = 0.005
+_STARVED_TURN = 4  # every so many claims, one is for who has waited for long
 
 
 class Stop:
@@ -36,6 +41,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
 
     def install(self) -> "Stop":
         """Listen to SIGTERM and SIGINT; SIGHUP is for a role that can reload."""
@@ -46,6 +52,7 @@ class Stop:
         return self
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._wake()
         # In a thread: this one may hold the event's lock, in `wait`.
         try:
             _thread.start_new_thread(self._event.set, ())
@@ -55,6 +62,15 @@ class Stop:
     def set(self) -> None:
         """Ask every loop to end."""
         self._event.set()
+        self._wake()
+
+    def fileno(self) -> int:
+        """Return a descriptor that stays readable once asked to stop."""
+        return self._reader
+
+    def _wake(self) -> None:
+        with suppress(BlockingIOError):  # full: it is readable anyway
+            os.write(self._writer, b"!")
 
     @property
     def asked(self) -> bool:
@@ -101,7 +117,7 @@ def kept_lease(
         keeper.join()
 
 
-def repeat(stop: Stop, step: Callable[[], bool], *, idle_seconds: float) -> None:
+def repeat(stop: Stop, step: Callable[[], bool], *, rest: Callable[[], object]) -> None:
     """Run a step again and again; rest when it found nothing to do."""
     while not stop.asked:
         try:
@@ -117,7 +133,7 @@ def repeat(stop: Stop, step: Callable[[], bool], *, idle_seconds: float) -> None
             stop.wait(PAUSE_AFTER_ERROR_SECONDS)
             continue
         if not found:
-            stop.wait(idle_seconds)
+            rest()
 
 
 def complete_loop(
@@ -143,31 +159,57 @@ def complete_loop(
                 decision = pipeline.on_quiet_study(database, study_id, router, clock)
             except LostRace:
                 continue
+            if decision.routes:
+                ring(settings.bells_dir, WORK)
             log.info(
                 "study routed" if decision.routes else "study ignored",
                 extra={"study": study_id, "jobs": len(decision.routes)},
             )
         return bool(ready)
 
-    repeat(stop, step, idle_seconds=settings.work.poll_seconds)
+    def rest() -> None:
+        """Sleep no longer than until the next study has been quiet for long enough."""
+        seconds = settings.work.poll_seconds
+        following = None
+        with suppress(DatabaseError):  # the next step meets it again, and says so
+            following = db.studies.next_quiet_at(
+                database,
+                quiet_seconds=settings.study.quiet_seconds,
+                limit_seconds=settings.study.limit_seconds,
+                called=called,
+            )
+        if following is not None:
+            left = (following - clock.now()).total_seconds()
+            seconds = min(seconds, max(left, _SHORTEST_REST_SECONDS))
+        stop.wait(seconds)
+
+    repeat(stop, step, rest=rest)
 
 
 def job_loop(
     settings: Settings, work: pipeline.Work, *, clock: Clock, stop: Stop
 ) -> None:
-    """Infer on studies, one job at a time."""
+    """Infer on studies, one job at a time; several such loops share the model."""
     owner = lease_owner("work")
     lease_seconds = settings.work.lease_seconds
+    turns = itertools.count(1)
+    patience = timedelta(seconds=settings.work.starve_seconds)
 
     def step() -> bool:
+        now = clock.now()
         job = db.work.claim_job(
-            work.database, owner=owner, now=clock.now(), lease_seconds=lease_seconds
+            work.database,
+            owner=owner,
+            now=now,
+            lease_seconds=lease_seconds,
+            starved_before=None if next(turns) % _STARVED_TURN else now - patience,
         )
         if job is None:
             return False
         begun = time.monotonic()
         with kept_lease(work.database, job, clock=clock, lease_seconds=lease_seconds):
             outcome = pipeline.on_job(work, job)
+        ring(settings.bells_dir, DELIVER)
         log.info(
             "job settled",
             extra={
@@ -182,7 +224,8 @@ def job_loop(
         )
         return True
 
-    repeat(stop, step, idle_seconds=settings.work.poll_seconds)
+    with Bell(settings.bells_dir, WORK) as bell:
+        repeat(stop, step, rest=lambda: bell.wait(stop, settings.work.poll_seconds))
 
 
 def delivery_loop(
@@ -214,7 +257,8 @@ def delivery_loop(
         )
         return True
 
-    repeat(stop, step, idle_seconds=settings.work.poll_seconds)
+    with Bell(settings.bells_dir, DELIVER) as bell:
+        repeat(stop, step, rest=lambda: bell.wait(stop, settings.work.poll_seconds))
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Supervisor:
     """Keeps the children of `serve` alive.
 
     Args:
-        roles: "receive" among them.
+        roles: "receive" among them; "work-2" is another of the kind of "work".
         command: how to start a role, e.g. python -m dicom_node ROLE --config FILE.
         drain_seconds: how long a role may finish what it is doing.
         on_ready: called once with the address that the receiver listens on.
@@ -178,16 +178,20 @@ class Supervisor:
 
         A kill loses nothing: leases lapse and the work is done again.
         """
-        for role in _STOP_ORDER:
-            child = self._children.get(role)
-            if child is None or child.process.poll() is not None:
-                continue
+        for kind in _STOP_ORDER:
+            running = [
+                child
+                for role, child in self._children.items()
+                if role.partition("-")[0] == kind and child.process.poll() is None
+            ]
             if not self.signals.at_once:
-                child.process.send_signal(signal.SIGTERM)
-            if not self._ends(child.process):
-                log.error("role killed", extra={"role": role})
-                child.process.kill()
-                child.process.wait()
+                for child in running:
+                    child.process.send_signal(signal.SIGTERM)
+            for child in running:
+                if not self._ends(child.process):
+                    log.error("role killed", extra={"role": child.role})
+                    child.process.kill()
+                    child.process.wait()
 
     def _ends(self, process: subprocess.Popen[str]) -> bool:
         """Wait for the process; say whether it ended before it has to be killed."""

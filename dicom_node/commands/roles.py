@@ -4,11 +4,13 @@ import argparse
 import logging
 import os
 import sys
+import threading
 
 import db.schema
 from config.load import Loaded, armed_fault, service_variables
 from config.settings import Settings
 from dicom_node import __version__, app, service
+from dicom_node.bell import WORK
 from dicom_node.commands.screen import loaded
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ConfigError
@@ -18,8 +20,16 @@ from dicom_node.receive.faults import arm
 from dicom_node.receiving import Receiver
 from dicom_node.service import Loop, Stop
 from dicom_node.supervise import LISTENING, Supervisor
+from dicom_node.workers import (
+    bind_worker,
+    count_workers,
+    name_workers,
+    worker_arguments,
+)
 
 log = logging.getLogger("dicom_node.roles")
+
+EXIT_DEVICE_LOST = 3
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -28,15 +38,23 @@ def serve(options: argparse.Namespace) -> int:
     settings, node = found.settings, found.settings.node
     service_manager = service_variables(os.getpid())
 
+    workers = count_workers(settings.models)
+
     def command(role: str) -> list[str]:
         config = ["--config", str(found.file)] if found.file else []
-        return [sys.executable, "-m", "dicom_node", role, *config]
+        arguments = worker_arguments(role, workers) if role.startswith(WORK) else [role]
+        return [sys.executable, "-m", "dicom_node", *arguments, *config]
 
     def on_ready(address: str) -> None:
         print(f"ready {node.ae_title} {address} dicom-node {__version__}", flush=True)
 
     return Supervisor(
-        roles=("receive", *(["web"] if settings.web.port else []), "work", "deliver"),
+        roles=(
+            "receive",
+            *(["web"] if settings.web.port else []),
+            *name_workers(workers),
+            "deliver",
+        ),
         command=command,
         drain_seconds=settings.work.drain_seconds,
         on_ready=on_ready,
@@ -62,24 +80,38 @@ def receive(options: argparse.Namespace) -> int:
 
 def work(options: argparse.Namespace) -> int:
     """Complete studies, route them and infer."""
-    settings = _start(options).settings
+    settings = bind_worker(
+        _start(options).settings, worker=options.worker, workers=options.workers
+    )
     stop = Stop().install()
+    lost = threading.Event()
     database = app.open_database(settings)
     clock, router = SystemClock(), app.build_router(settings)
 
     def complete() -> None:
         service.complete_loop(settings, database, router, clock=clock, stop=stop)
 
+    def on_lost() -> None:
+        lost.set()
+        stop.set()
+
     def jobs() -> None:
-        parts = app.build_work(settings, database)  # imports torch: takes a while
-        try:
+        # Imports torch and loads models: takes a while.
+        parts = app.build_work(settings, database, on_lost=on_lost)
+
+        def loop() -> None:
             service.job_loop(settings, parts, clock=clock, stop=stop)
+
+        names = [f"jobs-{n}" for n in range(settings.work.jobs_at_once)]
+        try:
+            service.run_loops([Loop(name, loop) for name in names], stop)
         finally:
             parts.executor.close()
 
     service.run_loops([Loop("complete", complete), Loop("jobs", jobs)], stop)
     database.close()
-    return 0
+    # Only a new process gets the device back; `serve` starts one.
+    return EXIT_DEVICE_LOST if lost.is_set() else 0
 
 
 def deliver(options: argparse.Namespace) -> int:

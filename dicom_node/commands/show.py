@@ -111,6 +111,8 @@ def _print_job(screen: Console, job: JobStory) -> None:
         f"{summary['revision']}: {describe_job(summary)}",
         markup=False,
     )
+    if summary["priority"] != "normal":
+        screen.print(f"  priority: {summary['priority']}")
     if summary["reason"]:
         screen.print(f"  because: {summary['reason']}", markup=False)
     for finding in summary["findings"]:

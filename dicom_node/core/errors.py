@@ -64,6 +64,10 @@ class InferenceError(NodeError):
         self.retryable = retryable
 
 
+class DeviceLost(InferenceError):
+    """The device does not answer any more: only a new process gets it back."""
+
+
 class ScoreError(InferenceError):
     """A score that is no result, e.g. not a number: the whole job fails."""
 

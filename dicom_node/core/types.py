@@ -26,7 +26,7 @@ from dicom_node.core.results import (
     ReportFile,
     Sent,
 )
-from dicom_node.core.states import Receipt, StudyState
+from dicom_node.core.states import Priority, Receipt, StudyState
 from dicom_node.core.work import (
     Addressee,
     Delivery,
@@ -231,6 +231,7 @@ class Route:
     name: str
     model: str
     destinations: tuple[str, ...]
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

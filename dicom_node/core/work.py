@@ -8,7 +8,7 @@ from datetime import datetime
 
 from dicom_node.core.ids import DeliveryId, JobId, SOPInstanceUID, StudyId
 from dicom_node.core.results import Prediction, Report
-from dicom_node.core.states import ReportKind, Urgency, WorkState
+from dicom_node.core.states import Priority, ReportKind, Urgency, WorkState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +32,7 @@ class Job:
     state: WorkState
     attempt: int
     lease: Lease | None = None
+    priority: Priority = Priority.NORMAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

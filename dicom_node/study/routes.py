@@ -8,6 +8,7 @@ from pathlib import Path
 from pydicom.uid import UID
 
 from config.settings import CalledTable, RouteTable, WhenTable
+from dicom_node.core.states import Priority
 from dicom_node.core.types import (
     InputFile,
     Instance,
@@ -115,7 +116,12 @@ class RuleRouter:
             else:
                 verdicts.append(_redirected(table, destinations))
             taken.append(
-                Route(name=table.name, model=table.model, destinations=destinations)
+                Route(
+                    name=table.name,
+                    model=table.model,
+                    destinations=destinations,
+                    priority=Priority[table.priority.upper()],
+                )
             )
         return RoutingDecision(
             routes=tuple(taken),

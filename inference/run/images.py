@@ -1,24 +1,30 @@
-"""Images of a study -> scores: decoded ahead in threads, batched across images."""
+"""Images of a study -> scores: decoded ahead in threads, batched with other studies."""
 
-from collections import deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-
-import numpy as np
+from functools import partial
+from threading import BoundedSemaphore, Condition
+from time import monotonic
+from typing import Any, Final
 
 from dicom_node.core.errors import InferenceError, PixelError, ScoreError
 from dicom_node.core.types import ImageResult, InputFile
-from inference.api import Image, Model, ModelCard
+from inference.api import Model, ModelCard
 from inference.conclude import aggregate_frames
-from inference.pixels.frames import open_image, windowed_frame
+from inference.pixels.frames import FrameSource, open_image
+from inference.run.batcher import Batcher, Outcome, Scores, Waiting
+from inference.run.budget import ByteBudget
+from inference.run.lanes import Lane, ReadFrame, make_lane
+from inference.run.options import RunOptions, use_threads
 from inference.select.selection import Choice
 
-_DECODE_THREADS = 4
-_CHUNKS_AHEAD = 8
-_CHUNK_FRAMES = 8
-
-Scores = tuple[float, ...]
+_CHUNK_FRAMES: Final = 8
+# So many tasks of one study wait at a time: a study of thousands must not stand
+# before another's single image.
+_TASKS_AHEAD: Final = 16
+# Beside the stored values of a frame: bits unpacked, float32 planes, a resize.
+_WORKING_BYTES: Final = 4
 
 
 @dataclass(slots=True)
@@ -26,11 +32,13 @@ class _Tally:
     """What is known so far of one image."""
 
     file: InputFile
+    opened: Callable[[FrameSource], None]
     skipped: str = ""
     chosen: tuple[int, ...] = ()
     error: str = ""
     scores: dict[int, Scores] = field(default_factory=dict)
     windowings: set[str] = field(default_factory=set)
+    seconds: float = 0.0  # of reading and decoding so far
 
     def result(self, card: ModelCard) -> ImageResult:
         """Return the image's result; an image of which a frame failed has failed."""
@@ -47,58 +55,163 @@ class _Tally:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    """One frame as model input."""
+class Machine:
+    """Threads that decode and the memory that all models of a process share."""
 
-    tally: _Tally
-    number: int
-    values: Image
-    windowing: str
+    def __init__(self, options: RunOptions) -> None:
+        self.options = options
+        self.budget = ByteBudget(options.memory_budget_bytes)
+        self.decoders = ThreadPoolExecutor(
+            options.decoders,
+            thread_name_prefix="decode",
+            initializer=partial(use_threads, 1),
+        )
 
-
-def evaluate_images(model: Model, choices: Sequence[Choice]) -> tuple[ImageResult, ...]:
-    """Score the frames that were chosen; a bad image fails alone.
-
-    Images go to the model in the order of their SOP Instance UIDs, so that a study
-    is batched alike however its files were listed.
-
-    Returns:
-        One result per choice, in the order given.
-
-    Raises:
-        InferenceError: retryable, the device cannot run the model now.
-    """
-    card = model.card
-    tallies = [_Tally(item.file, item.skipped, item.frames) for item in choices]
-    inside = [tally for tally in tallies if not tally.skipped]
-    inside.sort(key=lambda tally: tally.file.sop_instance_uid)
-    threads = ThreadPoolExecutor(_DECODE_THREADS, thread_name_prefix="decode")
-    try:
-        batch: list[_Frame] = []
-        for frame in _decode_ahead(model, inside, threads):
-            batch.append(frame)
-            if len(batch) == card.batch_size:
-                _score(model, batch)
-                batch = []
-        if batch:
-            _score(model, batch)
-    finally:
-        threads.shutdown(cancel_futures=True)
-    return tuple(tally.result(card) for tally in tallies)
+    def close(self) -> None:
+        """End the threads."""
+        self.decoders.shutdown(cancel_futures=True)
 
 
-def _decode_ahead(
-    model: Model, tallies: Sequence[_Tally], threads: ThreadPoolExecutor
-) -> Iterator[_Frame]:
-    """Yield frames in order while the next ones are decoded, a bounded number."""
-    waiting: deque[tuple[_Tally, Future[list[_Frame]]]] = deque()
-    for tally, numbers in _chunks(tallies):
-        waiting.append((tally, threads.submit(_decode, model, tally, numbers)))
-        if len(waiting) > _CHUNKS_AHEAD:
-            yield from _collect(*waiting.popleft())
-    while waiting:
-        yield from _collect(*waiting.popleft())
+class Line:
+    """One loaded model with its batches."""
+
+    def __init__(self, model: Model, machine: Machine, *, threads: int) -> None:
+        """Start the thread of the batches.
+
+        Args:
+            threads: of torch in it.
+        """
+        options = machine.options
+        limit = options.max_batch_size or model.card.batch_size
+        self.model = model
+        self.machine = machine
+        self.lane: Lane = make_lane(model)
+        self.batcher: Batcher[Any] = Batcher(
+            self.lane.start,
+            max_batch_size=min(limit, model.card.batch_size),
+            max_wait_ms=options.max_wait_ms,
+            prepare_thread=partial(use_threads, threads),
+        )
+
+    def evaluate(self, choices: Sequence[Choice]) -> tuple[ImageResult, ...]:
+        """Score the frames that were chosen; a bad image fails alone.
+
+        Returns:
+            One result per choice, in the order given.
+
+        Raises:
+            ScoreError: a score is no result.
+            InferenceError: retryable, the device cannot run the model now.
+        """
+        tallies = [
+            _Tally(item.file, item.opened, item.skipped, item.frames)
+            for item in choices
+        ]
+        _Evaluation(self, tallies).run()
+        return tuple(tally.result(self.model.card) for tally in tallies)
+
+    def close(self) -> None:
+        """Run what is queued, then end the thread."""
+        self.batcher.close()
+
+
+class _Evaluation:
+    """One study on its way through a line."""
+
+    def __init__(self, line: Line, tallies: Sequence[_Tally]) -> None:
+        self._line = line
+        self._inside = [tally for tally in tallies if not tally.skipped]
+        self._ahead = BoundedSemaphore(_TASKS_AHEAD)
+        self._tasks = 0
+        self._waiting = 0
+        self._fatal: InferenceError | None = None
+        self._changed = Condition()
+
+    def run(self) -> None:
+        """Decode everything, wait for all scores."""
+        with self._line.batcher.decoding():
+            for tally, numbers in _chunks(self._inside):
+                self._ahead.acquire()
+                if self._fatal:
+                    break
+                with self._changed:
+                    self._tasks += 1
+                self._line.machine.decoders.submit(self._decode, tally, numbers)
+            with self._changed:
+                self._changed.wait_for(lambda: not self._tasks)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting)
+        if self._fatal:
+            raise self._fatal
+
+    def _decode(self, tally: _Tally, numbers: Sequence[int]) -> None:
+        """Decode frames of one image; its file is opened anew for each task."""
+        try:
+            limits = self._line.machine.options.limits
+            source = open_image(tally.file.path, limits=limits)
+            tally.opened(source)
+            for number in numbers:
+                if tally.error or self._fatal:
+                    break
+                self._read(tally, source, number)
+        except InferenceError as error:
+            self._stop(error)
+        except Exception as error:  # noqa: BLE001 - a bad image fails alone
+            tally.error = _describe(error)
+        finally:
+            self._ahead.release()
+            with self._changed:
+                self._tasks -= 1
+                self._changed.notify_all()
+
+    def _read(self, tally: _Tally, source: FrameSource, number: int) -> None:
+        """Decode one frame within the budget and put it before the model."""
+        held = self._line.machine.budget.reserve(_estimate(source))
+        try:
+            began = monotonic()
+            frame = self._line.lane.read(source, number)
+            tally.seconds += monotonic() - began
+            limit = self._line.machine.options.limits.seconds
+            if tally.seconds > limit:
+                raise PixelError(f"decoding the image took longer than {limit:g} s")
+        except BaseException:
+            held.release()
+            raise
+        held.shrink(frame.size_bytes)
+
+        def deliver(outcome: Outcome) -> None:
+            held.release()
+            self._take(tally, number, frame.windowing, outcome)
+
+        self._put(frame, deliver)
+
+    def _put(self, frame: ReadFrame, deliver: Callable[[Outcome], None]) -> None:
+        with self._changed:
+            self._waiting += 1
+        try:
+            self._line.batcher.put(Waiting(payload=frame.payload, deliver=deliver))
+        except InferenceError as error:
+            deliver(error)
+
+    def _take(
+        self, tally: _Tally, number: int, windowing: str, outcome: Outcome
+    ) -> None:
+        if isinstance(outcome, InferenceError):
+            if outcome.retryable or isinstance(outcome, ScoreError):
+                self._stop(outcome)
+            else:
+                tally.error = str(outcome)
+        else:
+            tally.scores[number] = outcome
+            tally.windowings.add(windowing)
+        with self._changed:
+            self._waiting -= 1
+            self._changed.notify_all()
+
+    def _stop(self, error: InferenceError) -> None:
+        """Give the study up; what is on its way is let through."""
+        with self._changed:
+            self._fatal = self._fatal or error
 
 
 def _chunks(tallies: Sequence[_Tally]) -> Iterator[tuple[_Tally, tuple[int, ...]]]:
@@ -107,45 +220,11 @@ def _chunks(tallies: Sequence[_Tally]) -> Iterator[tuple[_Tally, tuple[int, ...]
             yield tally, tally.chosen[start : start + _CHUNK_FRAMES]
 
 
-def _decode(model: Model, tally: _Tally, numbers: Sequence[int]) -> list[_Frame]:
-    """Decode frames of one image; its file is opened anew in every thread."""
-    spec = model.card.input
-    source = open_image(tally.file.path)
-    frames = []
-    for number in numbers:
-        windowed = windowed_frame(source, number, spec)
-        values = model.prepare(windowed.planes)
-        frames.append(_Frame(tally, number, values, windowed.windowing))
-    return frames
-
-
-def _collect(tally: _Tally, future: Future[list[_Frame]]) -> list[_Frame]:
-    try:
-        frames = future.result()
-    except Exception as error:  # noqa: BLE001 - a bad image fails alone
-        tally.error = _describe(error)
-        return []
-    return [] if tally.error else frames
-
-
-def _score(model: Model, batch: Sequence[_Frame]) -> None:
-    """Score a batch; where it fails as a whole, find the image that it fails on."""
-    try:
-        table = model.predict(np.stack([frame.values for frame in batch]))
-    except ScoreError:
-        raise  # the model cannot be trusted with the other images either
-    except InferenceError as error:
-        if error.retryable:
-            raise
-        if len(batch) == 1:
-            batch[0].tally.error = str(error)
-        else:
-            for frame in batch:
-                _score(model, [frame])
-        return
-    for frame, row in zip(batch, table, strict=True):
-        frame.tally.scores[frame.number] = tuple(float(value) for value in row)
-        frame.tally.windowings.add(frame.windowing)
+def _estimate(source: FrameSource) -> int:
+    """Say how many bytes decoding and preparing one frame take at the most."""
+    layout = source.layout
+    samples = layout.rows * layout.columns * layout.samples
+    return -(-layout.frame_bits // 8) + samples * _WORKING_BYTES
 
 
 def _describe(error: Exception) -> str:

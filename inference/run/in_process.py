@@ -1,67 +1,74 @@
 """Run models in this process, each loaded once and kept warm."""
 
-from collections import Counter
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from threading import Lock
 
 import torch
 
 from dicom_node.core.clock import Clock, SystemClock
-from dicom_node.core.states import Outcome
+from dicom_node.core.errors import BundleError, DeviceLost, InferenceError
 from dicom_node.core.types import ImageResult, InputFile, Prediction
-from inference.api import Calibration, ModelCard
 from inference.bundle import find_bundle, stamp_bundle
 from inference.conclude import decide
 from inference.custom import AnyModel, create_model
 from inference.groups import conclude_groups
-from inference.provenance import (
-    canonical_settings,
-    describe_machinery,
-    settings_digest,
-    trace,
-)
-from inference.run.images import evaluate_images
+from inference.provenance import describe_machinery, trace
+from inference.run.images import Line, Machine
+from inference.run.options import RunOptions
+from inference.run.outcome import settle_outcome
+from inference.run.parameters import describe_engine, describe_run, engine_of
 from inference.select.choose import select
 
-_REASONS_SHOWN = 4
-_NO_PIXELS = "there is no pixel data"
+log = logging.getLogger("inference.executor")
+
+_DEFAULTS = RunOptions()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Warm:
-    """A loaded model and what its files looked like then."""
+    """A loaded model, what its files looked like then, and how many use it."""
 
+    line: Line
     model: AnyModel
     stamp: tuple[tuple[str, int, int, int], ...]
+    users: int = 0
 
 
 class InProcessExecutor:
-    """The default `Executor`: one process, one device, one study at a time."""
+    """The default `Executor`: one process, one device, several studies at a time.
+
+    `predict` may be called from several threads; their images share batches.
+    """
 
     def __init__(
         self,
         folder: Path | None,
+        options: RunOptions = _DEFAULTS,
         *,
-        device: str = "auto",
-        threads: int = 0,
         python_classes: Sequence[str] = (),
         clock: Clock | None = None,
+        on_lost: Callable[[], None] = lambda: None,
     ) -> None:
         """Keep where bundles lie and what to run them on; nothing is loaded yet.
 
         Args:
             folder: the drop-in folder, None for shipped bundles only.
-            threads: of torch on the CPU; 0 leaves it to torch.
             python_classes: globs of the classes that a card may name.
+            on_lost: called when the device is lost: the process is of no more use.
         """
-        if threads:
-            torch.set_num_threads(threads)
+        self._threads = options.wish.threads or torch.get_num_threads()
+        torch.set_num_threads(self._threads)
         self._folder = folder
-        self._device = device
+        self._options = options
         self._python_classes = tuple(python_classes)
         self._clock = clock or SystemClock()
+        self._on_lost = on_lost
+        self._machine = Machine(options)
         self._warm: dict[str, _Warm] = {}
         self._lock = Lock()
 
@@ -72,125 +79,111 @@ class InProcessExecutor:
             BundleError: the bundle is not there or must not be used.
             InferenceError: the device cannot run it; `retryable` says whether later.
         """
-        with self._lock:
-            started_at = self._clock.now()
-            loaded = self._load(model)
-            card = loaded.card
-            selection = select(files, card)
-            images = evaluate_images(loaded, selection.choices)
-            findings = conclude_groups(loaded, images, files)
-            outcome, reason = settle_outcome(images)
-            return Prediction(
-                outcome=outcome or decide(findings),
-                reason=reason,
-                model=card.name,
-                model_version=card.version,
-                manufacturer=card.manufacturer,
-                device_uid=card.device_uid,
-                weights_sha256=card.weights_sha256,
-                findings=findings,
-                images=images,
-                parameters=(
-                    *_parameters(card, images, loaded.device),
-                    *selection.parameters,
-                ),
-                research_only=card.research_only,
-                started_at=started_at,
-                finished_at=self._clock.now(),
-                provenance=trace(
-                    loaded,
-                    files,
-                    machinery=describe_machinery(
-                        engine="eager", precision="fp32", device=loaded.device
-                    ),
-                ),
-            )
+        started_at = self._clock.now()
+        try:
+            with self._using(model) as warm:
+                selection = select(files, warm.model.card)
+                images = warm.line.evaluate(selection.choices)
+                return self._conclude(
+                    warm.model, files, images, selection.parameters, started_at
+                )
+        except DeviceLost:
+            self._on_lost()
+            raise
+
+    def warm(self, names: Iterable[str]) -> None:
+        """Load models before the first study asks; one that cannot be is left."""
+        for name in names:
+            try:
+                with self._using(name):
+                    log.info("model loaded", extra={"model": name})
+            except (BundleError, InferenceError) as error:
+                log.warning(
+                    "model not loaded",
+                    extra={"model": name, "error": type(error).__name__},
+                )
 
     def close(self) -> None:
         """Let go of all models and of the device's memory."""
         with self._lock:
-            self._warm.clear()
+            self._machine.close()
+            for name in list(self._warm):
+                self._warm.pop(name).line.close()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
 
-    def _load(self, name: str) -> AnyModel:
+    def _conclude(
+        self,
+        model: AnyModel,
+        files: Sequence[InputFile],
+        images: tuple[ImageResult, ...],
+        selected: tuple[tuple[str, str], ...],
+        started_at: datetime,
+    ) -> Prediction:
+        card = model.card
+        findings = conclude_groups(model, images, files)
+        outcome, reason = settle_outcome(images)
+        engine, precision = engine_of(model)
+        return Prediction(
+            outcome=outcome or decide(findings),
+            reason=reason,
+            model=card.name,
+            model_version=card.version,
+            manufacturer=card.manufacturer,
+            device_uid=card.device_uid,
+            weights_sha256=card.weights_sha256,
+            findings=findings,
+            images=images,
+            parameters=(
+                *describe_run(card, images, model.device),
+                *describe_engine(model),
+                *selected,
+            ),
+            research_only=card.research_only,
+            started_at=started_at,
+            finished_at=self._clock.now(),
+            provenance=trace(
+                model,
+                files,
+                machinery=describe_machinery(
+                    engine=engine,
+                    precision=precision,
+                    device=model.device,
+                    threads=self._threads,
+                ),
+            ),
+        )
+
+    @contextmanager
+    def _using(self, name: str) -> Iterator[_Warm]:
+        """Hold a model, so that a change of its bundle does not end it under way."""
+        with self._lock:
+            warm = self._load(name)
+            warm.users += 1
+        try:
+            yield warm
+        finally:
+            with self._lock:
+                warm.users -= 1
+                self._let_go(name, warm)
+
+    def _load(self, name: str) -> _Warm:
         """Return the model, loaded anew if a file of its bundle was touched."""
         card = find_bundle(name, self._folder)
         stamp = stamp_bundle(card.folder)
         warm = self._warm.get(name)
         if warm and warm.stamp == stamp and warm.model.card == card:
-            return warm.model
-        self._warm.pop(name, None)
-        model = create_model(card, self._python_classes)
-        model.load(self._device)
-        self._warm[name] = _Warm(model, stamp)
-        return model
+            return warm
+        if warm:
+            del self._warm[name]
+            self._let_go(name, warm)
+        model = create_model(card, self._python_classes, self._options.wish)
+        model.load(self._options.device)
+        line = Line(model, self._machine, threads=self._threads)
+        self._warm[name] = _Warm(line, model, stamp)
+        return self._warm[name]
 
-
-def settle_outcome(images: Sequence[ImageResult]) -> tuple[Outcome | None, str]:
-    """Say what the images come to and why; None where the findings decide.
-
-    Returns:
-        not_evaluated when no image is within the scope, failed when all of those
-        failed; otherwise None, with the images that failed in the reason.
-    """
-    failed = [image.error for image in images if image.error]
-    evaluated = sum(1 for image in images if image.scores)
-    if evaluated:
-        within = evaluated + len(failed)
-        reason = f"{len(failed)} of {within} images failed: {summarise(failed)}"
-        return None, reason if failed else ""
-    if failed:
-        return Outcome.FAILED, summarise(failed)
-    skipped = [image.skipped for image in images]
-    # Reports and presentation states beside images do not explain anything.
-    telling = [reason for reason in skipped if reason != _NO_PIXELS] or skipped
-    return Outcome.NOT_EVALUATED, summarise(telling) or "The study has no images"
-
-
-def summarise(reasons: Sequence[str]) -> str:
-    """Make one text of the reasons of several images, the most frequent first."""
-    counted = sorted(Counter(reasons).items(), key=lambda item: (-item[1], item[0]))
-    if len(counted) <= 1:
-        return "".join(_capital(reason) for reason, _ in counted)
-    parts = [
-        f"{count} image{'s' if count > 1 else ''}: {_capital(reason)}"
-        for reason, count in counted[:_REASONS_SHOWN]
-    ]
-    if rest := sum(count for _, count in counted[_REASONS_SHOWN:]):
-        parts.append(f"{rest} more for other reasons")
-    return ". ".join(parts)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _parameters(
-    card: ModelCard, images: Sequence[ImageResult], device: str
-) -> tuple[tuple[str, str], ...]:
-    """Say what a reader of a score, or who repeats it, needs to know."""
-    windowings = sorted({image.windowing for image in images if image.windowing})
-    spec = card.input
-    named = {
-        "architecture": card.architecture or card.python_class,
-        "input": f"{spec.size[0]}x{spec.size[1]}, {spec.resize}",
-        "preprocessing": settings_digest(canonical_settings(card))[:12],
-        "windowing": ", ".join(windowings),
-        "aggregation over frames": card.aggregate_frames,
-        "aggregation over images": card.aggregate_images,
-        "findings by": card.group_by if card.group_by != "none" else "",
-        "activation": card.activation,
-        "calibration": _calibration(card.calibration),
-        "threshold source": "model card",
-        "torch": torch.__version__,
-        "device": device,
-    }
-    return tuple((name, text) for name, text in named.items() if text)
-
-
-def _calibration(calibration: Calibration) -> str:
-    if calibration.method == "none":
-        return "none"
-    slope, intercept = calibration.slope, calibration.intercept
-    return f"{calibration.method}, slope {slope:g}, intercept {intercept:g}"
+    def _let_go(self, name: str, warm: _Warm) -> None:
+        """End a model that another has replaced, once nobody uses it."""
+        if not warm.users and self._warm.get(name) is not warm:
+            warm.line.close()

@@ -9,8 +9,8 @@ import pytest
 from db import queries, work
 from db.engine import Database
 from dicom_node.core.errors import DatabaseError, LostRace
-from dicom_node.core.ids import SOPInstanceUID
-from dicom_node.core.states import WorkState
+from dicom_node.core.ids import JobId, SOPInstanceUID
+from dicom_node.core.states import Priority, WorkState
 from dicom_node.core.types import Job, Setback, Settlement
 from tests.integration.db import samples
 from tests.integration.db.samples import (
@@ -215,3 +215,56 @@ def test_every_attempt_of_a_delivery_is_in_the_story(database: Database) -> None
         (after(30), 3, "RUNNING", None),
         (after(31), 3, "DONE", "0x0000"),
     ]
+
+
+def _queue(database: Database, number: int, priority: Priority, *, at: float) -> JobId:
+    route = replace(samples.CHEST, priority=priority)
+    return queue_job(database, f"1.2.{number}", route=route, at=at)
+
+
+def _claim_again(database: Database, *, at: float, starved: float) -> Job:
+    job = work.claim_job(
+        database,
+        owner="worker",
+        now=after(at),
+        lease_seconds=60,
+        starved_before=after(at - starved),
+    )
+    assert job is not None
+    return job
+
+
+def test_urgent_jobs_go_before_older_ones_and_equals_by_age(
+    database: Database,
+) -> None:
+    low = _queue(database, 1, Priority.LOW, at=0)
+    later = _queue(database, 2, Priority.NORMAL, at=2)
+    normal = _queue(database, 3, Priority.NORMAL, at=1)
+    urgent = _queue(database, 4, Priority.URGENT, at=3)
+    claimed = [claim(database, at=5) for _ in range(4)]
+    assert [job.job_id for job in claimed] == [urgent, normal, later, low]
+    assert [job.priority.name for job in claimed[::3]] == ["URGENT", "LOW"]
+
+
+def test_a_job_that_waited_for_long_gets_its_turn_among_urgent_ones(
+    database: Database,
+) -> None:
+    low = _queue(database, 1, Priority.LOW, at=0)
+    urgent = [_queue(database, n, Priority.URGENT, at=10) for n in range(2, 40)]
+    assert claim(database, at=11).job_id == urgent[0]
+    assert _claim_again(database, at=11, starved=20).job_id == urgent[1]
+    assert _claim_again(database, at=20, starved=20).job_id == low
+    # Nothing else has waited for so long: the turn goes to the most urgent.
+    assert _claim_again(database, at=20, starved=20).job_id == urgent[2]
+
+
+def test_two_routes_to_one_model_are_as_urgent_as_the_more_urgent(
+    database: Database,
+) -> None:
+    entered = samples.enter(database, samples.received("1.9"))
+    low = replace(samples.CHEST, priority=Priority.LOW)
+    urgent = replace(samples.CHEST, name="stroke", priority=Priority.URGENT)
+    samples.route_study(database, entered.study_id, low, urgent)
+    assert claim(database).priority is Priority.URGENT
+    (summary,) = queries.studies(database)
+    assert summary["jobs"][0]["priority"] == "urgent"

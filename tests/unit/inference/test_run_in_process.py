@@ -1,7 +1,7 @@
 """The executor: studies in, predictions out."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,10 +18,13 @@ from inference.api import Image, InputSpec, ModelCard, Scope
 from inference.card import load_card
 from inference.pixels.frames import open_image, windowed_frame
 from inference.run.bench import bench
-from inference.run.images import evaluate_images
-from inference.run.in_process import InProcessExecutor, settle_outcome, summarise
+from inference.run.images import Line, Machine
+from inference.run.in_process import InProcessExecutor
+from inference.run.options import RunOptions
+from inference.run.outcome import settle_outcome, summarise
 from inference.select.choose import select
 from inference.select.frames import choose_frames
+from inference.select.selection import Choice
 from inference.vit.model import TimmModel
 from tests.unit.inference.cards import PNEUMONIA, make_bundle, write_bundle
 from tests.unit.inference.studies import HEADER, make_file, write_image
@@ -41,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def executor(folder: Path) -> Iterator[InProcessExecutor]:
     """An executor on the CPU."""
-    executor = InProcessExecutor(folder, device="cpu")
+    executor = InProcessExecutor(folder, RunOptions(device="cpu"))
     yield executor
     executor.close()
 
@@ -184,7 +187,7 @@ def test_real_slices_give_a_score(
 
 def test_a_bundle_that_changes_while_running_is_noticed(tmp_path: Path) -> None:
     card = make_bundle(tmp_path / "models" / "m")
-    executor = InProcessExecutor(tmp_path / "models", device="cpu")
+    executor = InProcessExecutor(tmp_path / "models", RunOptions(device="cpu"))
     file = write_image(tmp_path, 1)
     first = executor.predict("m", [file])
     content = bytearray(card.weights_path.read_bytes())
@@ -246,6 +249,16 @@ class _Picky:
         return ()
 
 
+def _evaluate(model: _Picky, choices: Sequence[Choice]) -> tuple[ImageResult, ...]:
+    machine = Machine(RunOptions(device="cpu"))
+    line = Line(model, machine, threads=1)
+    try:
+        return line.evaluate(choices)
+    finally:
+        machine.close()
+        line.close()
+
+
 def test_an_image_that_the_model_fails_on_does_not_take_its_batch_along(
     tmp_path: Path,
 ) -> None:
@@ -254,10 +267,10 @@ def test_an_image_that_the_model_fails_on_does_not_take_its_batch_along(
     content = files[1].path.read_bytes()
     files[1].path.write_bytes(content[:-4000] + bytes(4000))
     choices = select(files, card).choices
-    images = evaluate_images(_Picky(card, retryable=False), choices)
+    images = _evaluate(_Picky(card, retryable=False), choices)
     assert [image.error for image in images] == ["", "not a number", ""]
     with pytest.raises(InferenceError):
-        evaluate_images(_Picky(card, retryable=True), choices)
+        _evaluate(_Picky(card, retryable=True), choices)
 
 
 def test_bench_measures_the_device_it_was_asked_for(folder: Path) -> None:

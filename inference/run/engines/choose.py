@@ -1,0 +1,141 @@
+"""Which engine runs a model: what was asked for, if it gives the same scores."""
+
+import copy
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from inference.api import Image, ModelCard
+from inference.run.engines.eager import CompiledEngine, EagerEngine
+from inference.run.engines.engine import (
+    REFERENCE,
+    Engine,
+    EngineSpec,
+    EngineUnavailable,
+)
+from inference.run.engines.openvino import OpenVINOEngine
+from inference.run.engines.recommended import recommended
+from inference.run.options import EngineWish
+
+log = logging.getLogger("inference.engines")
+
+LIMIT: Final = 0.02
+_TRIED_ON: Final = 4
+_PRECISIONS: Final = ("fp32", "bf16", "fp16")
+Calibrate = Callable[[torch.Tensor], Image]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """An engine and how it compares with the reference.
+
+    Args:
+        difference: the largest of a score on a fixed input, against eager fp32;
+            of values with a unit, relative to the largest value.
+        refused: what was asked for and not used, with the reason; "" otherwise.
+    """
+
+    engine: Engine
+    difference: float
+    refused: str = ""
+
+
+def choose_engine(
+    network: nn.Module,
+    card: ModelCard,
+    *,
+    device: torch.device,
+    wish: EngineWish,
+    calibrate: Calibrate,
+) -> Chosen:
+    """Make the engine that runs this network on this device.
+
+    What differs from eager fp32 by more than `LIMIT`, or is not to be had, is not
+    used: eager fp32 is, with a warning.
+    """
+    spec = resolve_wish(wish, card, device)
+    if spec == REFERENCE:
+        return Chosen(engine=EagerEngine(network, device), difference=0.0)
+    fixed = fixed_input(card)
+    spare = copy.deepcopy(network)
+    reference = EagerEngine(network, device)
+    try:
+        engine = open_engine(spare, spec, device=device, try_on=fixed, wish=wish)
+    except EngineUnavailable as error:
+        return _refuse(reference, spec, str(error))
+    difference = compare(engine, reference, fixed, calibrate)
+    if not difference <= LIMIT:  # also where it is not a number
+        reason = f"its scores differ from fp32 by up to {difference:.3f}"
+        return _refuse(reference, spec, reason)
+    return Chosen(engine=engine, difference=difference)
+
+
+def resolve_wish(wish: EngineWish, card: ModelCard, device: torch.device) -> EngineSpec:
+    """Turn "auto" into an engine and a precision.
+
+    Engine "auto" is eager on CUDA, in half precision unless asked otherwise; on the
+    CPU what `models bench --keep` recommended here, or eager fp32.
+    """
+    on_cuda = device.type == "cuda"
+    if wish.engine == "auto" and wish.precision == "auto" and not on_cuda:
+        return recommended(wish.recommendations, card) or REFERENCE
+    engine = "eager" if wish.engine == "auto" else wish.engine
+    precision = wish.precision
+    if precision not in _PRECISIONS:
+        half = "bf16" if on_cuda and torch.cuda.is_bf16_supported() else "fp16"
+        precision = half if on_cuda else "fp32"
+    return EngineSpec(engine, precision)
+
+
+def open_engine(
+    network: nn.Module,
+    spec: EngineSpec,
+    *,
+    device: torch.device,
+    try_on: torch.Tensor,
+    wish: EngineWish,
+) -> Engine:
+    """Make an engine; the network belongs to it afterwards.
+
+    Raises:
+        EngineUnavailable: it cannot run this network here.
+    """
+    if spec.precision == "fp16" and device.type == "cpu":
+        raise EngineUnavailable("fp16 is for CUDA: set models.precision to 'bf16'")
+    if spec.engine == "openvino":
+        if device.type != "cpu":
+            raise EngineUnavailable("OpenVINO is for the CPU")
+        return OpenVINOEngine(
+            network, precision=spec.precision, try_on=try_on, threads=wish.threads
+        )
+    if spec.engine == "compile":
+        return CompiledEngine(network, device, precision=spec.precision, try_on=try_on)
+    return EagerEngine(network, device, precision=spec.precision)
+
+
+def fixed_input(card: ModelCard) -> torch.Tensor:
+    """Return the images that engines are compared on: the same noise every time."""
+    shape = (_TRIED_ON, card.input.channels, *card.input.size)
+    noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
+    return torch.from_numpy(noise)
+
+
+def compare(
+    engine: Engine, reference: Engine, images: torch.Tensor, calibrate: Calibrate
+) -> float:
+    """Return the largest difference of a score, not a number if there is one."""
+    found, expected = (
+        calibrate(item.run(images).cpu()) for item in (engine, reference)
+    )
+    scale = max(1.0, float(np.abs(expected).max()))
+    return float(np.abs(found - expected).max()) / scale
+
+
+def _refuse(reference: Engine, spec: EngineSpec, reason: str) -> Chosen:
+    log.warning("engine refused", extra={"reason": f"{spec}: {reason}"})
+    return Chosen(engine=reference, difference=0.0, refused=f"{spec}: {reason}")

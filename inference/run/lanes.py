@@ -1,0 +1,116 @@
+"""The ways of a frame from its file to the model."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from inference.api import Image, Model
+from inference.pixels.frames import FrameSource, windowed_frame
+from inference.pixels.fused import to_input
+from inference.pixels.raw import RawFrame, read_frame
+from inference.vit.model import TimmModel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFrame:
+    """A frame as it waits for its batch.
+
+    Args:
+        payload: what the lane's `start` takes.
+        size_bytes: of the payload.
+    """
+
+    payload: Any
+    windowing: str
+    size_bytes: int
+
+
+class Lane(Protocol):
+    """Reads frames in threads, runs batches in one."""
+
+    def read(self, source: FrameSource, number: int) -> ReadFrame:
+        """Decode one frame; called by several threads at once."""
+
+    def start(self, payloads: Sequence[Any]) -> Callable[[], Image]:
+        """Start a batch of payloads; what is returned waits for the scores."""
+
+
+def make_lane(model: Model) -> Lane:
+    """Choose the fastest way that this model has."""
+    if not isinstance(model, TimmModel):
+        return PlainLane(model)
+    return CudaLane(model) if model.device.startswith("cuda") else TensorLane(model)
+
+
+class PlainLane:
+    """For a class that is a `Model` and no more: arrays in, arrays out."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    def read(self, source: FrameSource, number: int) -> ReadFrame:
+        """Decode, window and prepare a frame."""
+        windowed = windowed_frame(source, number, self._model.card.input)
+        values = self._model.prepare(windowed.planes)
+        return ReadFrame(
+            payload=values, windowing=windowed.windowing, size_bytes=values.nbytes
+        )
+
+    def start(self, payloads: Sequence[Image]) -> Callable[[], Image]:
+        """Score a batch."""
+        scores = self._model.predict(np.stack(payloads))
+        return lambda: scores
+
+
+class TensorLane:
+    """On the CPU frames become model input where they are decoded."""
+
+    def __init__(self, model: TimmModel) -> None:
+        self._model = model
+
+    def read(self, source: FrameSource, number: int) -> ReadFrame:
+        """Decode a frame and make model input of it."""
+        spec = self._model.card.input
+        raw = read_frame(source, number, spec)
+        ready = to_input([raw], spec, torch.device("cpu"))
+        return ReadFrame(
+            payload=ready, windowing=raw.windowing, size_bytes=ready.nbytes
+        )
+
+    def start(self, payloads: Sequence[torch.Tensor]) -> Callable[[], Image]:
+        """Score a batch."""
+        return self._model.start(torch.cat(list(payloads)))
+
+
+class CudaLane:
+    """On CUDA stored values go to the device, which makes model input of them.
+
+    Transfer and preparation run on a stream of their own, beside the batch before.
+    """
+
+    def __init__(self, model: TimmModel) -> None:
+        self._model = model
+        self._device = torch.device(model.device)
+        self._side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+
+    def read(self, source: FrameSource, number: int) -> ReadFrame:
+        """Decode a frame; its stored values go to the device as they are."""
+        raw = read_frame(source, number, self._model.card.input)
+        return ReadFrame(
+            payload=raw, windowing=raw.windowing, size_bytes=raw.stored.nbytes
+        )
+
+    def start(self, payloads: Sequence[RawFrame]) -> Callable[[], Image]:
+        """Start a batch."""
+        with torch.cuda.device(self._device):
+            with torch.cuda.stream(self._side):
+                batch = to_input(payloads, self._model.card.input, self._device)
+            stream = torch.cuda.current_stream(self._device)
+            stream.wait_stream(self._side)
+            batch.record_stream(stream)
+            finish = self._model.start(batch)
+
+        return finish

@@ -1,0 +1,63 @@
+"""How models are run in a process."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from inference.pixels.layout import PixelLimits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineWish:
+    """Which engine the settings ask for.
+
+    Args:
+        engine: "auto", "eager", "compile" or "openvino".
+        precision: "auto", "fp32", "bf16" or "fp16".
+        recommendations: what `models bench --keep` wrote, for engine "auto".
+        threads: of the engine on the CPU; 0 leaves it to torch.
+    """
+
+    engine: str = "auto"
+    precision: str = "auto"
+    recommendations: Path | None = None
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOptions:
+    """What an executor runs on and how much it takes.
+
+    Args:
+        device: "auto", "cpu", "cuda" or "cuda:1".
+        max_batch_size: 0 leaves it to the card; otherwise the smaller of both.
+        max_wait_ms: how long a frame waits for others to share its batch.
+        memory_budget_bytes: of decoded frames and prepared tensors in flight.
+        decode_threads: 0 is one per core, at most eight.
+        limits: what an image may claim and how long its decoding may take.
+    """
+
+    device: str = "auto"
+    wish: EngineWish = EngineWish()
+    max_batch_size: int = 0
+    max_wait_ms: float = 20.0
+    memory_budget_bytes: int = 512 << 20
+    decode_threads: int = 0
+    limits: PixelLimits = field(default_factory=PixelLimits)
+
+    @property
+    def decoders(self) -> int:
+        """How many threads read and decode."""
+        return self.decode_threads or min(8, max(2, len(os.sched_getaffinity(0))))
+
+
+def use_threads(number: int) -> None:
+    """Give torch so many threads for what the calling thread computes.
+
+    OpenMP keeps the number by thread. torch takes over a number of its own when a
+    thread asks for the first time, so that is done before.
+    """
+    torch.get_num_threads()
+    torch.set_num_threads(number)
