@@ -2,12 +2,15 @@
 
 import time
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from inference.api import Image
 from inference.card import load_card
 from inference.vit.model import TimmModel
+
+_TRIES: Final = 3
 
 
 class BareModel:
@@ -28,7 +31,10 @@ class BareModel:
         return self.batch_size
 
     def seconds_of_one(self) -> float:
-        """Score a single image and return how long it took."""
-        begun = time.perf_counter()
-        self._model.predict(self._batch[:1])
-        return time.perf_counter() - begun
+        """Score a single image a few times and return the shortest time."""
+        found = []
+        for _ in range(_TRIES):
+            begun = time.perf_counter()
+            self._model.predict(self._batch[:1])
+            found.append(time.perf_counter() - begun)
+        return min(found)

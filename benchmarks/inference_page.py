@@ -79,7 +79,8 @@ def show_inference(figures: InferenceFigures) -> None:
         table = Table(*HEADINGS, title=contest.title, title_justify="left")
         for cells in _lines(contest):
             table.add_row(*cells)
-        console.print(table, *contest.remarks, sep="\n")
+        shown = table if contest.entries else contest.title
+        console.print(shown, *contest.remarks, sep="\n")
     if verdicts := figures.verdicts():
         table = Table("figure", "wanted", "measured", "", title="wanted and measured")
         for verdict in verdicts:

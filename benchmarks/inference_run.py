@@ -32,7 +32,9 @@ COMMANDS: Final[dict[str, tuple[Part, ...]]] = {
     "decode": (
         Part(function="benchmarks.decode:measure", cores=1),
         Part(function="benchmarks.decode:measure_scaling", cores=2),
+        Part(function="benchmarks.reduced:measure", cores=1),
     ),
+    "engines": (Part(function="benchmarks.engines:measure", cores=2),),
     "node": (Part(function="benchmarks.node:measure", cores=2),),
     "predict": (Part(function="benchmarks.predict:measure", cores=2),),
     "latency": (Part(function="benchmarks.latency:measure", cores=2),),

@@ -3,7 +3,9 @@
 from dataclasses import asdict
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
+import PIL.Image
 import pytest
 from pydicom import dcmread
 
@@ -12,9 +14,10 @@ from benchmarks.corpus import CT, MR, Numbers
 from benchmarks.inference_page import InferenceFigures, markers, write_section
 from benchmarks.inference_run import COMMANDS, choose_cores
 from benchmarks.measure import Plan
-from benchmarks.pictures import CODINGS, Coding, make_picture, save_picture
+from benchmarks.pictures import CODINGS, HTJ2K, Coding, make_picture, save_picture
 from benchmarks.prepare import TOLERANCE, check_alike
 from benchmarks.processes import BenchmarkError
+from benchmarks.radiographs import find_radiographs, write_radiograph
 from benchmarks.results import Verdict
 from benchmarks.window import formula
 from inference.api import Window
@@ -118,6 +121,17 @@ def test_dcmtk_and_pydicom_decode_what_the_benchmark_encodes(
     # JPEG 2000 and HTJ2K: OpenJPEG below pydicom.
     stored = np.frombuffer(picture.PixelData, "<u2").reshape(512, 512)
     np.testing.assert_array_equal(dcmread(path).pixel_array, stored)
+
+
+def test_a_radiograph_keeps_its_grey_values(tmp_path: Path) -> None:
+    grey = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (48, 1))
+    jpeg = tmp_path / "radiograph.jpeg"
+    jpeg.write_bytes(imagecodecs.jpeg8_encode(grey, level=100))
+    (found,) = find_radiographs(str(tmp_path))
+    written = dcmread(write_radiograph(found, tmp_path / "radiograph.dcm", HTJ2K))
+    decoded = np.asarray(PIL.Image.open(jpeg), np.uint16)  # a second decoder
+    assert np.abs((written.pixel_array >> 4).astype(int) - decoded).max() <= 1
+    assert find_radiographs("") == []
 
 
 def test_the_three_ways_of_preparation_give_the_same_tensor(tmp_path: Path) -> None:
