@@ -123,6 +123,7 @@ def _contest(took: list[float], own: list[float], cores: int) -> Contest:
             f"p50 {1000 * median:.0f} ms, lowest {1000 * min(took):.0f} ms, highest "
             f"{1000 * max(took):.0f} ms of {len(took)} studies; the model alone takes "
             f"{1000 * model:.0f} ms for one image (p50 of the fastest of "
-            "three). Default settings but for the quiet time; the PACS is a pynetdicom SCP on the same machine."
+            "three). Default settings but for the quiet time; the PACS is a pynetdicom "
+            "SCP on the same machine."
         ],
     )
