@@ -4,24 +4,13 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from config.agree import disagreements
 from config.agree import is_loopback as is_loopback
-
-AETitle = Annotated[
-    str,
-    Field(min_length=1, max_length=16, pattern=r"^[ -\[\]-~]*[!-\[\]-~][ -\[\]-~]*$"),
-]
-Port = Annotated[int, Field(ge=1, le=65535)]
-TextList = tuple[str, ...]
-SRClass = Literal["comprehensive3d", "comprehensive", "enhanced"]
-
-
-class Table(BaseModel):
-    """A table of the configuration file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+from config.destinations import DestinationTable as DestinationTable
+from config.destinations import ObjectKind
+from config.table import AETitle, Table, TextList
 
 
 class NodeTable(Table):
@@ -226,52 +215,6 @@ class PeerTable(Table):
         return self
 
 
-class DestinationTable(Table):
-    """Where reports go."""
-
-    name: Annotated[str, Field(min_length=1, max_length=64)]
-    kind: Literal["dicom", "folder"] = "dicom"
-    ae_title: str = ""
-    host: str = ""
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
-    folder: Path | None = None
-    sr_classes: tuple[SRClass, ...] = ("comprehensive3d", "comprehensive", "enhanced")
-    send_not_evaluated: bool = False
-    timeout_seconds: Annotated[float, Field(gt=0)] = 60.0
-    tls: bool = False
-    ca: Path | None = None
-    certificate: Path | None = None
-    private_key: Path | None = None
-
-    @field_validator("sr_classes")
-    @classmethod
-    def _one_class(cls, value: tuple[SRClass, ...]) -> tuple[SRClass, ...]:
-        if not value or len(set(value)) != len(value):
-            raise ValueError("name each SR class once, at least one")
-        return value
-
-    @model_validator(mode="after")
-    def _address(self) -> "DestinationTable":
-        if self.kind == "dicom" and not (self.ae_title and self.host and self.port):
-            raise ValueError("kind 'dicom' needs ae_title, host and port")
-        if len(self.ae_title) > 16 or "\\" in self.ae_title:
-            raise ValueError("ae_title takes 1 to 16 characters without backslash")
-        if self.kind == "folder" and self.folder is None:
-            raise ValueError("kind 'folder' needs folder")
-        return self
-
-    @model_validator(mode="after")
-    def _tls(self) -> "DestinationTable":
-        named = self.ca or self.certificate or self.private_key
-        if self.tls and self.kind != "dicom":
-            raise ValueError("tls is for kind 'dicom'")
-        if named and not self.tls:
-            raise ValueError("ca, certificate and private_key need tls = true")
-        if (self.certificate is None) != (self.private_key is None):
-            raise ValueError("certificate and private_key go together")
-        return self
-
-
 class WhenTable(Table):
     """Conditions of a route; all must hold, an empty table matches every study.
 
@@ -307,11 +250,17 @@ class WhenTable(Table):
 
 
 class RouteTable(Table):
-    """Which studies go to which model and where the report goes."""
+    """Which studies go to which model and where the results go.
+
+    Args:
+        objects: kinds that an archive may get of this route's results; a destination
+            gets those that both name.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=128)]
     model: Annotated[str, Field(min_length=1, max_length=128)]
     destinations: TextList = ()
+    objects: tuple[ObjectKind, ...] = ("sr", "sc", "kos")
     priority: Literal["urgent", "normal", "low"] = "normal"
     when: WhenTable = WhenTable()
 

@@ -9,7 +9,8 @@ import db.associations
 import db.instances
 import db.probe
 import db.schema
-from config.settings import DestinationTable, Settings
+from config.destinations import DestinationTable
+from config.settings import Settings
 from db.engine import Database
 from dicom_node import __version__, pipeline
 from dicom_node.core.clock import SystemClock

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from config.settings import DestinationTable, Settings
+from config.destinations import DestinationTable
+from config.settings import Settings
 from dicom_node import app
 from dicom_node.commands.check_callers import looks_at_callers
 from dicom_node.commands.screen import loaded, print_json

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
-from config.settings import CalledTable, DestinationTable, PeerTable, Settings
+from config.destinations import DestinationTable
+from config.settings import CalledTable, PeerTable, Settings
 from dicom_node.core.errors import NodeError
 from dicom_node.core.tls import EXPIRY_WARNING_DAYS, expiries
 from dicom_node.receive.identity import read_passcode

@@ -10,7 +10,7 @@ from pydicom.uid import (
     EnhancedSRStorage,
 )
 
-from config.settings import SRClass
+from config.destinations import SRClass
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.types import ReportFile

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from config.settings import DestinationTable
+from config.destinations import DestinationTable
 from dicom_node.core.errors import ConfigError, DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.states import ReportKind

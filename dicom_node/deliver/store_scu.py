@@ -12,7 +12,7 @@ from pynetdicom import build_context
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
 
-from config.settings import DestinationTable, SRClass
+from config.destinations import DestinationTable, SRClass
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.states import ReportKind

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydicom.data import get_testdata_file
 
-from config.settings import DestinationTable
+from config.destinations import DestinationTable
 from dicom_node.core.tls import TLSFiles
 from dicom_node.deliver.store_scu import DicomDestination
 from dicom_node.receive.admission import Peer

@@ -23,7 +23,8 @@ def test_the_example_is_accepted() -> None:
 def test_the_example_with_every_comment_taken_off_is_accepted_too() -> None:
     text = re.sub(r"^# (?=\[\[|[a-z_]+ = )", "", EXAMPLE.read_text(), flags=re.M)
     settings = Settings.model_validate(tomllib.loads(text))
-    assert [item.kind for item in settings.destinations] == ["dicom", "folder"]
+    kinds = [item.kind for item in settings.destinations]
+    assert kinds == ["dicom", "folder", "stow", "hl7", "fhir", "webhook"]
     assert settings.routes[0].when.max_age_years == 5
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import DestinationTable
+from config.destinations import DestinationTable
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.deliver.folder import FolderDestination

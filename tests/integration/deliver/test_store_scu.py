@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
-from config.settings import DestinationTable
+from config.destinations import DestinationTable
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.types import ReportFile, Sent

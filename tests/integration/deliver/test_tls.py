@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from config.settings import DestinationTable
+from config.destinations import DestinationTable
 from dicom_node.cli import main
 from dicom_node.core.errors import DeliveryError
 from dicom_node.deliver.store_scu import DicomDestination
