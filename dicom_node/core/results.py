@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from dicom_node.core.ids import (
     DeviceUID,
@@ -13,6 +14,9 @@ from dicom_node.core.ids import (
 )
 from dicom_node.core.provenance import Provenance
 from dicom_node.core.states import Outcome, Proof, ReportKind
+
+# How the reason begins of an image that was within the scope and not asked for.
+NOT_SELECTED: Final = "not selected: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

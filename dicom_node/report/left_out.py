@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Final
 
+from dicom_node.core.results import NOT_SELECTED
 from dicom_node.core.types import ImageResult, Prediction
 from dicom_node.report.evidence import Evidence, ImageReference, image_reference
 
@@ -35,7 +36,8 @@ class LeftOut:
 def left_out(prediction: Prediction, evidence: Evidence) -> tuple[LeftOut, ...]:
     """Group the images that gave no score by reason, failures first.
 
-    Objects without pixels are no images; they are not counted.
+    Objects without pixels are no images; they are not counted. Nor is what the card
+    did not ask for, beside images that were evaluated: it is not missed.
     """
     references = {
         result.sop_instance_uid: image_reference(result, file)
@@ -45,7 +47,8 @@ def left_out(prediction: Prediction, evidence: Evidence) -> tuple[LeftOut, ...]:
     images = [
         image
         for image in prediction.images
-        if image.scores or image.error or image.sop_instance_uid in references
+        if (image.scores or image.error or image.sop_instance_uid in references)
+        and not (prediction.evaluated and image.skipped.startswith(NOT_SELECTED))
     ]
     found = []
     for failed in (True, False):

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from dicom_node.core.results import NOT_SELECTED
 from dicom_node.core.types import InputFile
 from inference.select.criteria import (
     count_misses,
@@ -16,8 +17,6 @@ from inference.select.survey import Survey
 from inference.volume import Volume, VolumeFrame
 from inference.volume_build import build_volumes
 from inference.volume_planes import Plane
-
-NOT_SELECTED = "not selected: "
 
 
 @dataclass(slots=True)

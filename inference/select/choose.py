@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from dicom_node.core.results import NOT_SELECTED
 from dicom_node.core.types import InputFile
 from inference.api import ModelCard
 from inference.scope import outside_scope
 from inference.select.candidates import (
-    NOT_SELECTED,
     Candidate,
     Ledger,
     find_candidates,

@@ -105,6 +105,15 @@ def test_objects_without_pixels_are_no_images_that_were_left_out(
     assert _left_out(build_one([files[0], state], prediction)) == []
 
 
+def test_slices_that_the_card_did_not_ask_for_are_not_missed(tmp_path: Path) -> None:
+    files = _study(tmp_path, 4)
+    skipped = {2: "not selected: every 3rd is", 3: "not selected: every 3rd is"}
+
+    report = build_one(files, _result(files, skipped=skipped))
+
+    assert _left_out(report) == []
+
+
 def test_rare_reasons_share_a_group(tmp_path: Path) -> None:
     files = _study(tmp_path, 10)
     reasons = {n: f"reason {n}" for n in range(1, 10)} | {2: "reason 1"}
