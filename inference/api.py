@@ -40,6 +40,8 @@ class InputSpec:
         window_index: which of several windows or LUTs of the file, from 0.
         mean, std: per channel, after windowing to [0, 1].
         channels: 1 or 3; a single plane is repeated.
+        reduced_decode: JPEG 2000 and HTJ2K are decoded no larger than needed, which
+            changes pixels a little.
     """
 
     size: tuple[int, int]
@@ -52,6 +54,7 @@ class InputSpec:
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     channels: int = 3
+    reduced_decode: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

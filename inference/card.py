@@ -154,6 +154,7 @@ def _input_spec(table: InputTable) -> InputSpec:
         mean=table.mean or (0.5,) * table.channels,
         std=table.std or (0.5,) * table.channels,
         channels=table.channels,
+        reduced_decode=table.reduced_decode,
     )
 
 

@@ -113,6 +113,7 @@ class InputTable(Table):
     percentiles: Annotated[tuple[float, float], Field(strict=False)] = (1.0, 99.0)
     mean: Annotated[tuple[float, ...], Field(strict=False)] = ()
     std: Annotated[tuple[float, ...], Field(strict=False)] = ()
+    reduced_decode: bool = False
 
 
 class ConceptTable(Table):

@@ -51,7 +51,7 @@ def _tables(card: ModelCard) -> Iterator[tuple[str, str, dict[str, Value]]]:
         _pick(
             replace(card.input, windows=()),
             "size channels resize windowing windowing_fallback window_index "
-            "percentiles mean std",
+            "percentiles mean std reduced_decode",
         ),
     )
     for window in card.input.windows:

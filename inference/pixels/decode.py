@@ -82,13 +82,11 @@ def decode_frame(source: FrameSource, index: int) -> StoredFrame:
         values = read_native_frame(source, index)
         precision = layout.bits_allocated
     else:
-        _check_compressed_size(source, index)
-        frame = read_frame(source.pixels, source.frame_table[index])
         if source.transfer_syntax_uid == RLE:
+            frame = _read_compressed(source, index)
             values, precision = _decode_rle(frame, source), layout.bits_allocated
         else:
-            codestream = read_codestream(frame)
-            _check(codestream, source)
+            frame, codestream = open_codestream(source, index)
             values = _decode(frame, codestream, source)
             precision = codestream.precision
             is_lossy = is_lossy or not codestream.is_reversible
@@ -103,12 +101,25 @@ def decode_frame(source: FrameSource, index: int) -> StoredFrame:
     )
 
 
-def _check_compressed_size(source: FrameSource, index: int) -> None:
-    """Refuse fragments that no coding of the frame could need, before reading them."""
+def open_codestream(source: FrameSource, index: int) -> tuple[bytes, Codestream]:
+    """Read a compressed frame and what its own header says, without decoding it.
+
+    Raises:
+        PixelError: the frame is broken off, or is not what the header says.
+    """
+    frame = _read_compressed(source, index)
+    codestream = read_codestream(frame)
+    _check(codestream, source)
+    return frame, codestream
+
+
+def _read_compressed(source: FrameSource, index: int) -> bytes:
+    """Read a frame, but no fragments that no coding of it could need."""
     size = sum(fragment.size for fragment in source.frame_table[index])
     most = source.layout.frame_bits // 8 * _MOST_EXPANSION + _MOST_HEADER_BYTES
     if size > most:
         raise PixelError(f"a frame has fragments of more than {most} bytes")
+    return read_frame(source.pixels, source.frame_table[index])
 
 
 def _check(codestream: Codestream, source: FrameSource) -> None:

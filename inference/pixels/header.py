@@ -82,7 +82,14 @@ def _as_in_file(tag: int) -> int:
     return (tag & 0xFFFF) << 16 | tag >> 16
 
 
-_WANTED: Final = {_as_in_file(tag): tag for tag in map(tag_of, WANTED_KEYWORDS)}
+# One for each group of overlays, PS3.5 7.6.
+OVERLAY_BIT_POSITIONS: Final = tuple(
+    BaseTag(0x60000102 + (group << 16)) for group in range(0, 0x20, 2)
+)
+_WANTED: Final = {
+    _as_in_file(tag): tag
+    for tag in (*map(tag_of, WANTED_KEYWORDS), *OVERLAY_BIT_POSITIONS)
+}
 _PIXEL_NUMBERS: Final = {_as_in_file(tag): tag for tag in PIXEL_ELEMENTS}
 
 

@@ -1,6 +1,6 @@
 """A frame as it was decoded, with all that is needed to make model input of it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from inference.pixels.native import Samples
 from inference.pixels.plan import plan_frame
 from inference.pixels.read import FrameSource
 from inference.pixels.recipe import READY, Ramp, Recipe
+from inference.pixels.reduced import decode_reduced
 
 _FAST_TYPES = ("i1", "u1", "i2", "u2")
 
@@ -25,7 +26,8 @@ class RawFrame:
             contiguous; (planes, rows, columns) float32 in [0, 1] where the recipe
             has no curves.
         windowing: what the recipe does, for the record: "file window LINEAR",
-            "file LUT 1/3", "model windows 1-3", "percentile 1-99", "colour".
+            "file LUT 1/3", "model windows 1-3", "percentile 1-99", "colour", then
+            ", decoded at 1/8" where that was so.
     """
 
     stored: Samples
@@ -50,6 +52,9 @@ class RawFrame:
 def read_frame(source: FrameSource, frame_number: int, spec: InputSpec) -> RawFrame:
     """Decode one frame and say how it is to be shown.
 
+    Where the model card allows a reduced decode, the frame may be smaller than its
+    header says.
+
     Args:
         frame_number: from 1.
 
@@ -61,6 +66,12 @@ def read_frame(source: FrameSource, frame_number: int, spec: InputSpec) -> RawFr
     if not 1 <= frame_number <= source.number_of_frames:
         raise PixelError("there is no frame with this number")
     with np.errstate(all="ignore"):
+        if spec.reduced_decode:
+            reduced = decode_reduced(source, frame_number - 1, spec)
+            if reduced is not None:
+                raw = cook_frame(reduced.frame, source, spec, frame_number=frame_number)
+                how = f"{raw.windowing}, decoded at 1/{reduced.factor}"
+                return replace(raw, windowing=how)
         frame = decode_frame(source, frame_number - 1)
         return cook_frame(frame, source, spec, frame_number=frame_number)
 
