@@ -84,12 +84,10 @@ def _fill(target: torch.Tensor, frame: RawFrame, spec: InputSpec) -> None:
         offsets.append([[(offset - mean) / std]])
         if geometry.size != spec.size:
             whole.fill_((0.0 - mean) / std)
-    torch.addcmul(
-        torch.tensor(offsets),
-        planes[:, geometry.keep[0], geometry.keep[1]],
-        torch.tensor(scales),
-        out=target[:, geometry.place[0], geometry.place[1]],
-    )
+    inside = target[:, geometry.place[0], geometry.place[1]]
+    kept = planes[:, geometry.keep[0], geometry.keep[1]]
+    torch.mul(kept, torch.tensor(scales), out=inside)
+    inside.add_(torch.tensor(offsets))
 
 
 def draw_line(curve: Ramp) -> tuple[float, float]:

@@ -132,13 +132,13 @@ def _by_openjph(frame: bytes, codestream: Codestream, levels: int) -> Samples | 
     if not has_extension("_htj2k"):
         return _by_openjpeg(frame, codestream, levels)
     bits = codestream.precision + _SPARE_BITS
-    wider = bytearray(frame)
+    wider = np.frombuffer(frame, np.uint8).copy()  # in large pages, unlike bytes
     for component in range(codestream.samples):
         wider[_DEPTH + 3 * component] += _SPARE_BITS
     kind = f"{'i' if codestream.is_signed else 'u'}{2 if bits <= 16 else 4}"
     room = np.full(_reduced_shape(codestream, levels), _MARK, kind)
     decode = importlib.import_module("imagecodecs").htj2k_decode
-    values = np.asarray(decode(bytes(wider), skipres=levels, out=room))
+    values = np.asarray(decode(wider.data, skipres=levels, out=room))
     if (values[-1] == _MARK).all(axis=0).any():  # rows that were never written
         return None
     if codestream.is_signed:
