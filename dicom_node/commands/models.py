@@ -7,6 +7,7 @@ from pathlib import Path
 
 from config.settings import Settings
 from dicom_node.commands.add import add
+from dicom_node.commands.bench import bench
 from dicom_node.commands.models_show import describe_card
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.select import select_images
@@ -25,7 +26,7 @@ def models(options: argparse.Namespace) -> int:
         "show": _show,
         "verify": _verify,
         "add": add,
-        "bench": _bench,
+        "bench": bench,
         "select": select_images,
     }
     return actions[options.action](options, loaded(options).settings)
@@ -109,18 +110,3 @@ def _folders(wanted: str | None, settings: Settings) -> dict[str, Path]:
             f"known: {', '.join(listed) or 'none'}"
         )
     return {wanted: listed[wanted]}
-
-
-def _bench(options: argparse.Namespace, settings: Settings) -> int:
-    from inference.run.bench import bench
-
-    card = find_bundle(options.model, settings.models.folder)
-    speed = bench(card, settings.models.device)
-    if options.json:
-        print_json({**asdict(speed), "images_per_second": speed.images_per_second})
-    else:
-        print(
-            f"{card.name} on {speed.device}: {speed.images_per_second:.1f} images/s "
-            f"in batches of {speed.batch_size}"
-        )
-    return 0

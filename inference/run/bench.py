@@ -1,56 +1,134 @@
-"""How fast a model is on this machine."""
+"""How fast a model is on this machine, by engine and precision."""
 
+import copy
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
+import torch
 
+from dicom_node.core.errors import InferenceError
 from inference.api import ModelCard
-from inference.vit.model import TimmModel
+from inference.calibrate import calibrate
+from inference.run.device import choose_device
+from inference.run.engines.choose import LIMIT, compare, fixed_input, open_engine
+from inference.run.engines.eager import EagerEngine
+from inference.run.engines.engine import (
+    Engine,
+    EngineSpec,
+    EngineUnavailable,
+    engines_here,
+)
+from inference.run.options import RunOptions, use_threads
+from inference.vit.fit import fit_weights
+from inference.vit.network import create_network
+from inference.vit.weights import read_weights
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Speed:
-    """What was measured, without decoding."""
+    """What one engine did with noise that lay ready.
 
+    Args:
+        alone: images per second in batches of one.
+        batched: images per second in batches of `batch_size`.
+        difference: the largest of a score against eager fp32, on a fixed input.
+        unavailable: why there is nothing to say; "" otherwise.
+    """
+
+    engine: str
+    precision: str
     device: str
     batch_size: int
-    images: int
-    seconds: float
+    alone: float = 0.0
+    batched: float = 0.0
+    difference: float = 0.0
+    unavailable: str = ""
 
     @property
-    def images_per_second(self) -> float:
-        """Images that went through the model in a second."""
-        return self.images / self.seconds
+    def usable(self) -> bool:
+        """Whether the node would run it: there, and close enough to fp32."""
+        return not self.unavailable and self.difference <= LIMIT
 
 
 def bench(
-    card: ModelCard,
-    device: str,
-    *,
-    batch_size: int | None = None,
-    min_seconds: float = 3.0,
-) -> Speed:
-    """Score noise in batches for at least `min_seconds`, after one batch to warm up.
+    card: ModelCard, options: RunOptions, *, min_seconds: float = 3.0
+) -> Iterator[Speed]:
+    """Measure every engine in every precision that this machine may have.
+
+    Args:
+        min_seconds: for each engine and batch size, after a batch to warm up.
 
     Raises:
         BundleError: the bundle must not be used.
         InferenceError: the device is not there or has no memory for one image.
     """
-    model = TimmModel(card)
-    model.load(device)
-    size = batch_size or card.batch_size
-    noise = np.random.default_rng(0).standard_normal(
-        (size, card.input.channels, *card.input.size), dtype=np.float32
+    device = torch.device(choose_device(options.device))
+    use_threads(options.wish.threads or torch.get_num_threads())
+    network = create_network(card)
+    network.load_state_dict(fit_weights(network, read_weights(card)), strict=True)
+    network = network.eval().requires_grad_(False)
+    size = min(options.max_batch_size or card.batch_size, card.batch_size)
+    reference = EagerEngine(copy.deepcopy(network), device)
+    scores = partial(
+        calibrate, calibration=card.calibration, activation=card.activation
     )
-    model.predict(noise)
-    images, start = 0, time.monotonic()
-    while not images or time.monotonic() - start < min_seconds:
-        model.predict(noise)  # waits for the device: the scores come back
+    for spec in engines_here(device):
+        named = partial(
+            Speed,
+            engine=spec.engine,
+            precision=spec.precision,
+            device=str(device),
+            batch_size=size,
+        )
+        try:
+            engine = _open(network, spec, card, options)
+            difference = compare(engine, reference, fixed_input(card), scores)
+            yield named(
+                alone=_rate(engine, card, 1, min_seconds),
+                batched=_rate(engine, card, size, min_seconds),
+                difference=difference,
+            )
+        except EngineUnavailable as error:
+            yield named(unavailable=str(error))
+        except torch.OutOfMemoryError:
+            yield named(unavailable="the device has no memory for this batch")
+
+
+def recommend(measured: list[Speed]) -> Speed:
+    """Return the fastest in full batches among those that the node would run.
+
+    Raises:
+        InferenceError: there is none.
+    """
+    usable = [speed for speed in measured if speed.usable]
+    if not usable:
+        raise InferenceError("no engine runs this model on this machine")
+    return max(usable, key=lambda speed: speed.batched)
+
+
+def _open(
+    network: torch.nn.Module, spec: EngineSpec, card: ModelCard, options: RunOptions
+) -> Engine:
+    return open_engine(
+        copy.deepcopy(network),
+        spec,
+        device=torch.device(choose_device(options.device)),
+        try_on=fixed_input(card),
+        wish=options.wish,
+    )
+
+
+def _rate(engine: Engine, card: ModelCard, size: int, min_seconds: float) -> float:
+    """Return images per second; every batch is waited for."""
+    noise = torch.randn(
+        (size, card.input.channels, *card.input.size),
+        generator=torch.Generator().manual_seed(0),
+    )
+    engine.run(noise).cpu()
+    images, begun = 0, time.monotonic()
+    while not images or time.monotonic() - begun < min_seconds:
+        engine.run(noise).cpu()
         images += size
-    return Speed(
-        device=model.device,
-        batch_size=size,
-        images=images,
-        seconds=time.monotonic() - start,
-    )
+    return images / (time.monotonic() - begun)

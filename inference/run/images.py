@@ -18,6 +18,7 @@ from inference.run.budget import ByteBudget
 from inference.run.lanes import Lane, ReadFrame, make_lane
 from inference.run.options import RunOptions, use_threads
 from inference.select.selection import Choice
+from inference.vit.model import TimmModel
 
 _CHUNK_FRAMES: Final = 8
 # So many tasks of one study wait at a time: a study of thousands must not stand
@@ -82,13 +83,17 @@ class Line:
             threads: of torch in it.
         """
         options = machine.options
-        limit = options.max_batch_size or model.card.batch_size
+        limit = min(
+            options.max_batch_size or model.card.batch_size, model.card.batch_size
+        )
+        if isinstance(model, TimmModel) and model.chosen.one_by_one:
+            limit = 1
         self.model = model
         self.machine = machine
         self.lane: Lane = make_lane(model)
         self.batcher: Batcher[Any] = Batcher(
             self.lane.start,
-            max_batch_size=min(limit, model.card.batch_size),
+            max_batch_size=limit,
             max_wait_ms=options.max_wait_ms,
             prepare_thread=partial(use_threads, threads),
         )

@@ -27,6 +27,8 @@ def describe_engine(model: AnyModel) -> tuple[tuple[str, str], ...]:
         chosen = model.chosen
         if (engine, precision) != ("eager", "fp32"):
             said.append(("difference from fp32", f"{chosen.difference:.1e}"))
+        if chosen.one_by_one:
+            said.append(("batches", "of one image"))
         if chosen.refused:
             said.append(("engine refused", chosen.refused))
     return tuple(said)

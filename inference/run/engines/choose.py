@@ -3,7 +3,7 @@
 import copy
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -26,6 +26,7 @@ log = logging.getLogger("inference.engines")
 
 LIMIT: Final = 0.02
 _TRIED_ON: Final = 4
+_STEADY_SIZES: Final = (2, 3, 8)
 _PRECISIONS: Final = ("fp32", "bf16", "fp16")
 Calibrate = Callable[[torch.Tensor], Image]
 
@@ -38,11 +39,15 @@ class Chosen:
         difference: the largest of a score on a fixed input, against eager fp32;
             of values with a unit, relative to the largest value.
         refused: what was asked for and not used, with the reason; "" otherwise.
+        one_by_one: on the CPU the bits of a score depend on the size of the batch, as
+            they do with convolutions: images go alone, so that a replay gives the
+            same bits.
     """
 
     engine: Engine
     difference: float
     refused: str = ""
+    one_by_one: bool = False
 
 
 def choose_engine(
@@ -54,6 +59,35 @@ def choose_engine(
     calibrate: Calibrate,
 ) -> Chosen:
     """Make the engine that runs this network on this device.
+
+    Raises:
+        torch.OutOfMemoryError: the device has no memory for a few images.
+    """
+    chosen = _choose(network, card, device=device, wish=wish, calibrate=calibrate)
+    steady = device.type != "cpu" or is_steady(chosen.engine, card)
+    return replace(chosen, one_by_one=not steady)
+
+
+def is_steady(engine: Engine, card: ModelCard) -> bool:
+    """Say whether images score the same bits alone and in batches of several sizes."""
+    two = fixed_input(card)[:2]
+    alone = torch.cat([engine.run(image[None]) for image in two])
+    images, expected = (torch.cat([part] * 4) for part in (two, alone))
+    return all(
+        torch.equal(engine.run(images[:size]), expected[:size])
+        for size in _STEADY_SIZES
+    )
+
+
+def _choose(
+    network: nn.Module,
+    card: ModelCard,
+    *,
+    device: torch.device,
+    wish: EngineWish,
+    calibrate: Calibrate,
+) -> Chosen:
+    """Choose between what is wished for and the reference.
 
     What differs from eager fp32 by more than `LIMIT`, or is not to be had, is not
     used: eager fp32 is, with a warning.

@@ -17,7 +17,6 @@ from dicom_node.core.types import ImageResult, InputFile
 from inference.api import Image, InputSpec, ModelCard, Scope
 from inference.card import load_card
 from inference.pixels.frames import open_image, windowed_frame
-from inference.run.bench import bench
 from inference.run.images import Line, Machine
 from inference.run.in_process import InProcessExecutor
 from inference.run.options import RunOptions
@@ -271,9 +270,3 @@ def test_an_image_that_the_model_fails_on_does_not_take_its_batch_along(
     assert [image.error for image in images] == ["", "not a number", ""]
     with pytest.raises(InferenceError):
         _evaluate(_Picky(card, retryable=True), choices)
-
-
-def test_bench_measures_the_device_it_was_asked_for(folder: Path) -> None:
-    speed = bench(load_card(folder / "tiny"), "cpu", batch_size=2, min_seconds=0.01)
-    assert speed.images_per_second == speed.images / speed.seconds > 0
-    assert (speed.device, speed.batch_size) == ("cpu", 2)
