@@ -34,6 +34,7 @@ _RANDOM_BYTES: Final = 16
 _KEYS_OF_A_FOLDER: Final = 1024
 _SYNC_FILE_RANGE_WRITE: Final = 2
 _IOV_MAX: Final = 1024
+_TRIES: Final = 8
 # So long a look at the free space is good for the next data sets: a disk takes in
 # about 100 MiB meanwhile, and the limit has room for more than that.
 _SPACE_SECONDS: Final = 0.05
@@ -181,12 +182,21 @@ class InstanceFiles(FileStore):
         try:
             if not self._ready:
                 self._make_folders()
-            return PartFile(f"{self._parts}{next(self._numbers)}{PART_SUFFIX}", self)
+            return self._new_part()
         except FileNotFoundError:
             self._ready = False  # somebody removed the folders; the next one makes them
             raise OutOfResources("the folder of instances is gone") from None
         except OSError as error:
             raise out_of_resources(error) from None
+
+    def _new_part(self) -> PartFile:
+        """Open a part file; `reconcile` may take it away before its lock is there."""
+        for _ in range(_TRIES):
+            with contextlib.suppress(BlockingIOError):
+                return PartFile(
+                    f"{self._parts}{next(self._numbers)}{PART_SUFFIX}", self
+                )
+        raise OSError(errno.EAGAIN, "reconcile took every part file for a dead one")
 
     def require_room(self) -> None:
         """Check the free space, unless that was done a moment ago.

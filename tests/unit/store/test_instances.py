@@ -1,5 +1,7 @@
 """Files that are written while they arrive."""
 
+import contextlib
+import fcntl
 import os
 import threading
 from collections.abc import Sequence
@@ -173,3 +175,29 @@ def test_what_is_no_key_or_digest_is_refused(tmp_path: Path) -> None:
         files.path("../../etc/passwd")
     with pytest.raises(StoreError):
         files.new_key("abc")
+
+
+def test_a_part_file_that_is_taken_for_a_dead_one_is_opened_anew(
+    tmp_path: Path,
+) -> None:
+    files = InstanceFiles(tmp_path)
+    files.begin().discard()
+    ended = threading.Event()
+
+    def clear_up() -> None:
+        while not ended.is_set():
+            for path in (tmp_path / PARTS).iterdir():
+                with contextlib.suppress(OSError), path.open("rb") as stream:
+                    fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
+
+    thread = threading.Thread(target=clear_up)
+    thread.start()
+    try:
+        for _ in range(3000):
+            part = files.begin()
+            part.write([b"bytes"])
+            part.discard()
+    finally:
+        ended.set()
+        thread.join()
