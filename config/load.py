@@ -20,6 +20,7 @@ _SCALAR_TABLES = (
     "node", "database", "receive", "tls", "study", "work", "models", "web"
 )  # fmt: skip
 _TLS_FILES = ("ca", "certificate", "private_key")
+_WEB_FILES = ("token_file", "certificate", "private_key")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +152,7 @@ def _absolute(settings: Settings, base: Path) -> Settings:
     return settings.model_copy(
         update={
             "node": node,
-            "web": _rebase(settings.web, base, "token_file"),
+            "web": _rebase(settings.web, base, *_WEB_FILES),
             "models": _rebase(settings.models, base, "folder"),
             "tls": _rebase(settings.tls, base, *_TLS_FILES),
             "peers": tuple(

@@ -11,6 +11,7 @@ from config.agree import is_loopback as is_loopback
 from config.destinations import DestinationTable as DestinationTable
 from config.destinations import ObjectKind
 from config.table import AETitle, Table, TextList
+from config.web import WebTable as WebTable
 
 
 class NodeTable(Table):
@@ -163,19 +164,6 @@ class ModelsTable(Table):
     max_image_bytes: Annotated[int, Field(ge=1 << 20)] = 16 << 30
     max_inflated_bytes: Annotated[int, Field(ge=1 << 20)] = 512 << 20
     max_decode_seconds: Annotated[float, Field(gt=0)] = 120.0
-
-
-class WebTable(Table):
-    """Health and metrics over HTTP; port 0 is off.
-
-    Args:
-        token_file: holds the bearer token that /metrics and the details of /readyz
-            ask for; must be there when the host is not loopback.
-    """
-
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 0
-    token_file: Path | None = None
 
 
 class PeerTable(Table):
