@@ -3,20 +3,19 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Select, delete, func, insert, or_, select, update
 
 from db.columns import AnyRow
 from db.desk_tables import commitments
 from db.engine import Database
+from db.sending import STAGE_SENT
 from db.tables import deliveries
 from db.transitions import Kind, Move, held, move
 from dicom_node.core.errors import LostRace
 from dicom_node.core.states import Proof, WorkState
 from dicom_node.core.types import Delivery
-
-STAGE_SENT: Final = "sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,26 +3,26 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from db.codec import encode_prediction
 from db.columns import AnyRow, new_id
 from db.desk_tables import suggestions
 from db.engine import Database
+from db.sending import choose as choose
+from db.sending import settle_delivery as settle_delivery
 from db.tables import deliveries, findings, jobs, predictions, reports
 from db.transitions import NO_LEASE, Kind, Move, held, move, note, queue_again
-from dicom_node.core.errors import DatabaseError, LostRace
+from dicom_node.core.errors import DatabaseError
 from dicom_node.core.ids import (
     SOPInstanceUID,
 )
 from dicom_node.core.states import WorkState
 from dicom_node.core.types import (
     Addressee,
-    Delivery,
     Job,
     Prediction,
     Report,
-    Sent,
     Settlement,
 )
 
@@ -188,10 +188,13 @@ def _deliver_again(
             reason="the job ran again",
         )
         move(connection, step, values={**NO_LEASE, "not_before": now})
+    # What was sent before proves nothing of what is sent now.
+    values = {"stage": "", "proof": None, "sent_at": None}
     if before.chosen is not None and before.chosen not in written:
-        connection.execute(
-            update(deliveries).where(deliveries.c.id == before.id).values(chosen=None)
-        )
+        values["chosen"] = None
+    connection.execute(
+        update(deliveries).where(deliveries.c.id == before.id).values(**values)
+    )
 
 
 def _queue_delivery(
@@ -218,61 +221,3 @@ def _queue_delivery(
         attempt=0,
     )
     note(connection, queued)
-
-
-def settle_delivery(
-    database: Database, delivery: Delivery, sent: Sent, *, now: datetime
-) -> None:
-    """Record that the destination took the report, with the status it answered.
-
-    Raises:
-        LostRace: somebody else holds the delivery; nothing was written.
-    """
-    step = Move(
-        kind=Kind.DELIVERY,
-        work_id=delivery.delivery_id,
-        source=WorkState.RUNNING,
-        target=WorkState.DONE,
-        at=now,
-        attempt=delivery.attempt,
-        status=sent.status,
-    )
-    values = {
-        **NO_LEASE,
-        "settled_at": now,
-        "reason": None,
-        "status": sent.status,
-        "chosen": sent.sop_instance_uid,
-        "proof": sent.proof,
-        "stage": "",
-    }
-    with database.write() as connection:
-        move(connection, step, values=values, only_if=held(delivery))
-
-
-def choose(
-    database: Database, delivery: Delivery, sop_instance_uid: SOPInstanceUID
-) -> None:
-    """Pin the report that is about to be sent, so that a retry sends the same.
-
-    Raises:
-        LostRace: somebody else holds the delivery, or pinned another report.
-    """
-    if sop_instance_uid not in {item.sop_instance_uid for item in delivery.reports}:
-        raise DatabaseError("only a report of this delivery can be chosen")
-    with database.write() as connection:
-        done = connection.execute(
-            update(deliveries)
-            .where(
-                deliveries.c.id == delivery.delivery_id,
-                deliveries.c.state == WorkState.RUNNING,
-                held(delivery),
-                or_(
-                    deliveries.c.chosen.is_(None),
-                    deliveries.c.chosen == sop_instance_uid,
-                ),
-            )
-            .values(chosen=sop_instance_uid)
-        )
-    if done.rowcount == 0:
-        raise LostRace("the delivery has another holder or another report")

@@ -1,26 +1,25 @@
 """Jobs and deliveries: claimed with a lease, settled by its holder alone."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
-    Select,
     Table,
-    and_,
-    or_,
     select,
     update,
 )
 
-from db.columns import AnyRow
+from db import breaker
 from db.engine import Database
-from db.outbox import choose, settle_delivery, settle_job
+from db.leases import Claimed, Query, claim, due, first
+from db.order import next_delivery
+from db.outbox import settle_job
 from db.reports import predecessors, report_of
 from db.revive import resend, retry
-from db.tables import WORK_OPEN, deliveries, jobs, reports
+from db.sending import choose, settle_delivery
+from db.tables import jobs, reports
 from db.transitions import (
     NO_LEASE,
     TABLES,
@@ -56,18 +55,7 @@ __all__ = [
     "settle_job",
 ]
 
-_OWNER_LENGTH: Final = 200  # leaves room for the number of the claim
 AnyWork = TypeVar("AnyWork", Job, Delivery)
-Query = Select[*tuple[Any, ...]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Claimed:
-    """A row as it was before the claim, and what the claim made of it."""
-
-    row: AnyRow
-    attempt: int
-    lease: Lease
 
 
 def claim_job(
@@ -95,25 +83,34 @@ def claim_job(
         row = None
         if starved_before is not None:
             starved = jobs.c.queued_at <= starved_before
-            row = _first(connection, _oldest(jobs, now).where(starved))
-        row = row or _first(connection, _most_urgent(now))
+            row = first(connection, _oldest(jobs, now).where(starved))
+        row = row or first(connection, _most_urgent(now))
         if row is None:
             return None
-        return _job(_claim(connection, Kind.JOB, row, lease, now=now))
+        return _job(claim(connection, Kind.JOB, row, lease, now=now))
 
 
 def claim_delivery(
     database: Database, *, owner: str, now: datetime, lease_seconds: float
 ) -> Delivery | None:
-    """Take the oldest delivery that is due, as `claim_job` takes a job."""
+    """Take the oldest delivery that may go out, as `claim_job` takes a job.
+
+    Nothing is taken for a destination that is cut off, and nothing of a study before
+    what an earlier revision has for the same destination.
+    """
     lease = Lease(owner=owner, until=now + timedelta(seconds=lease_seconds))
-    if not _something_is_due(database, Kind.DELIVERY, now):
-        return None
-    with database.write() as connection:
-        row = _first(connection, _oldest(deliveries, now))
-        if row is None:
+    query = next_delivery(now)
+    with database.read() as connection:
+        # Look first without a lock: polling must not hold receivers up.
+        if connection.execute(query.limit(1)).first() is None:
             return None
-        claimed = _claim(connection, Kind.DELIVERY, row, lease, now=now)
+    with database.write() as connection:
+        row = first(connection, query)
+        if row is None or not breaker.take_turn(
+            connection, row.destination, now=now, until=lease.until
+        ):
+            return None
+        claimed = claim(connection, Kind.DELIVERY, row, lease, now=now)
         return _delivery(connection, claimed)
 
 
@@ -191,81 +188,24 @@ def _set_back(database: Database, work: Work, step: Move, **times: datetime) -> 
         move(connection, step, values=values, only_if=held(work))
 
 
-def _due(table: Table, now: datetime) -> ColumnElement[bool]:
-    return and_(
-        WORK_OPEN,
-        or_(
-            and_(table.c.state == WorkState.QUEUED, table.c.not_before <= now),
-            and_(table.c.state == WorkState.RUNNING, table.c.lease_until <= now),
-        ),
-    )
-
-
 def _something_is_due(database: Database, kind: Kind, now: datetime) -> bool:
     """Look first without a lock: polling must not hold receivers up."""
     table = TABLES[kind]
     with database.read() as connection:
-        query = select(table.c.id).where(_due(table, now)).limit(1)
+        query = select(table.c.id).where(due(table, now)).limit(1)
         return connection.execute(query).first() is not None
 
 
 def _oldest(table: Table, now: datetime) -> Query:
-    return select(table).where(_due(table, now)).order_by(table.c.queued_at, table.c.id)
+    return select(table).where(due(table, now)).order_by(table.c.queued_at, table.c.id)
 
 
 def _most_urgent(now: datetime) -> Query:
     order = (jobs.c.priority, jobs.c.queued_at, jobs.c.id)
-    return select(jobs).where(_due(jobs, now)).order_by(*order)
+    return select(jobs).where(due(jobs, now)).order_by(*order)
 
 
-def _first(connection: Connection, query: Query) -> AnyRow | None:
-    """Return the first row that nobody else is about to claim."""
-    locked = query.limit(1).with_for_update(skip_locked=True)
-    return connection.execute(locked).first()
-
-
-def _claim(
-    connection: Connection, kind: Kind, row: AnyRow, lease: Lease, *, now: datetime
-) -> _Claimed:
-    if row.state == WorkState.RUNNING:
-        _lapse(connection, kind, row, now=now)
-    start = Move(
-        kind=kind,
-        work_id=row.id,
-        source=WorkState.QUEUED,
-        target=WorkState.RUNNING,
-        at=now,
-        attempt=row.attempt + 1,
-    )
-    owner = f"{lease.owner[:_OWNER_LENGTH]}#{row.claims + 1}"
-    values = {
-        "attempt": row.attempt + 1,
-        "claims": row.claims + 1,
-        "lease_owner": owner,
-        "lease_until": lease.until,
-    }
-    move(connection, start, values=values)
-    return _Claimed(
-        row=row,
-        attempt=start.attempt,
-        lease=Lease(owner=owner, until=lease.until),
-    )
-
-
-def _lapse(connection: Connection, kind: Kind, row: AnyRow, *, now: datetime) -> None:
-    step = Move(
-        kind=kind,
-        work_id=row.id,
-        source=WorkState.RUNNING,
-        target=WorkState.QUEUED,
-        at=now,
-        attempt=row.attempt,
-        reason="the lease lapsed",
-    )
-    move(connection, step, values=NO_LEASE)
-
-
-def _job(claimed: _Claimed) -> Job:
+def _job(claimed: Claimed) -> Job:
     row = claimed.row
     return Job(
         job_id=JobId(row.id),
@@ -281,7 +221,7 @@ def _job(claimed: _Claimed) -> Job:
     )
 
 
-def _delivery(connection: Connection, claimed: _Claimed) -> Delivery:
+def _delivery(connection: Connection, claimed: Claimed) -> Delivery:
     row = claimed.row
     found = connection.execute(
         select(reports)

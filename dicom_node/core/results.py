@@ -153,8 +153,10 @@ class Sent:
     Args:
         status: DIMSE (PS3.4 B.2.3: 0000, Bxxx) or HTTP; 0 where there is neither.
         proof: what that it has it rests on.
+        note: why the proof is weaker than it was wished for; "" if it is not.
     """
 
     status: int
     sop_instance_uid: SOPInstanceUID
     proof: Proof = Proof.SENT
+    note: str = ""

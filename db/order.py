@@ -1,0 +1,60 @@
+"""Which delivery is next: the oldest, a study's revisions in their order."""
+
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, or_, select
+
+from db.breaker import lets_through
+from db.leases import Query, due
+from db.sending import STAGE_SENT
+from db.tables import deliveries, jobs
+from dicom_node.core.states import WorkState
+
+_OPEN = (WorkState.QUEUED, WorkState.RUNNING)
+
+
+def next_delivery(now: datetime) -> Query:
+    """Return the query for deliveries that may be claimed, the first one first."""
+    return (
+        select(deliveries)
+        .where(due(deliveries, now), lets_through(deliveries, now), ~_overtakes())
+        .order_by(deliveries.c.queued_at, deliveries.c.id)
+    )
+
+
+def _overtakes() -> ColumnElement[bool]:
+    """Say that an earlier revision still has something for the same destination.
+
+    What the destination has, and whose proof is waited for, is not overtaken.
+    """
+    job, before = jobs.alias("job"), jobs.alias("job_before")
+    sent = deliveries.alias("delivery_before")
+    mine = and_(
+        job.c.id == deliveries.c.job_id,
+        before.c.study_id == job.c.study_id,
+        before.c.revision < job.c.revision,
+    )
+    waiting = (
+        select(sent.c.id)
+        .where(
+            mine,
+            sent.c.job_id == before.c.id,
+            sent.c.destination == deliveries.c.destination,
+            sent.c.state.in_(_OPEN),
+            or_(sent.c.stage != STAGE_SENT, sent.c.state == WorkState.RUNNING),
+        )
+        .correlate(deliveries)
+        .exists()
+    )
+    # Its result is not there yet, and goes out before that of the later revision.
+    working = (
+        select(before.c.id)
+        .where(
+            mine,
+            before.c.model == job.c.model,
+            before.c.state == WorkState.RUNNING,
+        )
+        .correlate(deliveries)
+        .exists()
+    )
+    return or_(waiting, working)
