@@ -1,6 +1,6 @@
 """Images of a study -> scores: decoded ahead in threads, batched with other studies."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -53,6 +53,7 @@ class _Tally:
             frames=frames,
             scores=aggregate_frames(card, [self.scores[frame] for frame in frames]),
             windowing=", ".join(sorted(self.windowings)),
+            peaks=_peaks(self.scores) if len(frames) > 1 else (),
         )
 
 
@@ -223,6 +224,15 @@ def _chunks(tallies: Sequence[_Tally]) -> Iterator[tuple[_Tally, tuple[int, ...]
     for tally in tallies:
         for start in range(0, len(tally.chosen), _CHUNK_FRAMES):
             yield tally, tally.chosen[start : start + _CHUNK_FRAMES]
+
+
+def _peaks(scores: Mapping[int, Scores]) -> tuple[int, ...]:
+    """Name the frame with the highest score of each class, the first of equals."""
+    frames = sorted(scores)
+    return tuple(
+        max(frames, key=lambda frame: scores[frame][index])
+        for index in range(len(scores[frames[0]]))
+    )
 
 
 def _estimate(source: FrameSource) -> int:

@@ -25,7 +25,7 @@ from inference.run.options import EngineWish
 log = logging.getLogger("inference.engines")
 
 LIMIT: Final = 0.02
-_TRIED_ON: Final = 4
+_STRENGTHS: Final = (1.0, 0.5, 0.25, 0.1)
 _STEADY_SIZES: Final = (2, 3, 8)
 _PRECISIONS: Final = ("fp32", "bf16", "fp16")
 Calibrate = Callable[[torch.Tensor], Image]
@@ -153,10 +153,15 @@ def open_engine(
 
 
 def fixed_input(card: ModelCard) -> torch.Tensor:
-    """Return the images that engines are compared on: the same noise every time."""
-    shape = (_TRIED_ON, card.input.channels, *card.input.size)
+    """Return the images that engines are compared on: the same noise every time.
+
+    Of several strengths: the scores of strong noise alone may lie at an end of the
+    scale, where no difference shows.
+    """
+    shape = (len(_STRENGTHS), card.input.channels, *card.input.size)
     noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
-    return torch.from_numpy(noise)
+    strengths = np.array(_STRENGTHS, np.float32).reshape(-1, 1, 1, 1)
+    return torch.from_numpy(noise * strengths)
 
 
 def compare(
