@@ -146,6 +146,7 @@ def _decode_image(document: dict[str, Any]) -> ImageResult:
     known = _known(ImageResult, document)
     known["frames"] = tuple(document["frames"])
     known["scores"] = tuple(document["scores"])
+    known["peaks"] = tuple(document.get("peaks", ()))
     return ImageResult(**known)
 
 

@@ -70,6 +70,8 @@ class ImageResult:
         skipped: why the image was left out ("" if evaluated): out of scope.
         error: why it failed ("" if it did not): undecodable, broken.
         windowing: which windowing was applied, e.g. "file window", "percentile".
+        peaks: the frame with the highest score of each class; () where one frame was
+            evaluated, and in results of version 0.1.
     """
 
     sop_instance_uid: SOPInstanceUID
@@ -78,6 +80,7 @@ class ImageResult:
     skipped: str = ""
     error: str = ""
     windowing: str = ""
+    peaks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

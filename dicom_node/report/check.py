@@ -11,7 +11,7 @@ from typing import Final
 from pydicom.dataset import Dataset
 
 from dicom_node.core.errors import ReportError
-from dicom_node.report.measurement import content_items
+from dicom_node.report.tree import content_items
 
 Key = tuple[str, str]
 PROCEDURE_REPORTED: Final[Key] = ("121058", "DCM")

@@ -94,21 +94,29 @@ def listed_images(
 
     Without a finding: the images that were looked at, in their order.
     """
-    if finding is None:
-        chosen = [pair for pair in evidence.images if _has_pixels(pair)]
-    else:
-        chosen = [
-            pair
-            for pair in evidence.images
-            if pair[0].scores
-            and (not finding.images or pair[0].sop_instance_uid in finding.images)
-        ]
-        index = finding.class_index
-        if index is not None and all(
-            index < len(result.scores) for result, _ in chosen
-        ):
-            chosen.sort(key=lambda pair: -pair[0].scores[index])
+    chosen = strongest_first(evidence, finding)
     return tuple(image_reference(*pair) for pair in chosen[:MAX_LISTED_IMAGES])
+
+
+def strongest_first(
+    evidence: Evidence, finding: Finding | None
+) -> list[tuple[ImageResult, InputFile]]:
+    """Return the images that speak for a finding, strongest first.
+
+    Without a finding: the images that were looked at, in their order.
+    """
+    if finding is None:
+        return [pair for pair in evidence.images if _has_pixels(pair)]
+    chosen = [
+        pair
+        for pair in evidence.images
+        if pair[0].scores
+        and (not finding.images or pair[0].sop_instance_uid in finding.images)
+    ]
+    index = finding.class_index
+    if index is not None and all(index < len(result.scores) for result, _ in chosen):
+        chosen.sort(key=lambda pair: -pair[0].scores[index])
+    return chosen
 
 
 def image_reference(result: ImageResult, file: InputFile) -> ImageReference:

@@ -39,8 +39,8 @@ def measurement(finding: Finding) -> sr.Measurement:
     )
 
 
-def shown_probability(finding: Finding) -> float:
-    """Round to 4 places, or to as many as keep it on its side of the threshold.
+def shown_probability(finding: Finding, *, decimals: int = DECIMALS) -> float:
+    """Round to some places, or to as many as keep it on its side of the threshold.
 
     Raises:
         ReportError: it is not a number from 0 to 1.
@@ -48,8 +48,8 @@ def shown_probability(finding: Finding) -> float:
     probability = float(finding.probability)
     if not (isfinite(probability) and 0.0 <= probability <= 1.0):
         raise ReportError("the Probability of a finding must be a number from 0 to 1")
-    for decimals in range(DECIMALS, _MOST_DECIMALS + 1):
-        shown = round(probability, decimals)
+    for places in range(decimals, _MOST_DECIMALS + 1):
+        shown = round(probability, places)
         if _same_side(shown, probability, finding.threshold):
             return shown
     return probability

@@ -42,16 +42,32 @@ class Equipment:
     local_zone: tzinfo | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesForm:
+    """What tells the series of one kind of object from those of the others.
+
+    Args:
+        parts: of the Series Instance UID beside study and model.
+        title: how its description begins.
+    """
+
+    modality: str
+    parts: tuple[str, ...]
+    first_number: int
+    title: str
+
+
+SR_SERIES: Final = SeriesForm(
+    modality="SR", parts=(), first_number=FIRST_SERIES_NUMBER, title="AI"
+)
+
+
 def build_header(
     evidence: Evidence, prediction: Prediction, equipment: Equipment
 ) -> Dataset:
     """Build what the report has in common in every SOP class."""
-    report = Dataset()
-    copy_subject(report, evidence.source)
-    report.StudyInstanceUID = evidence.study_instance_uid
-    _add_series(report, evidence, prediction)
-    _add_equipment(report, prediction, equipment)
-    _add_times(report, evidence.source, prediction, equipment.local_zone)
+    report = build_common(evidence, prediction, equipment, series=SR_SERIES)
+    report.ReferencedPerformedProcedureStepSequence = []
     report.ContentQualification = "RESEARCH" if prediction.research_only else "PRODUCT"
     report.CompletionFlag = "COMPLETE"
     report.VerificationFlag = "UNVERIFIED"  # only a person verifies (C.17.2)
@@ -61,6 +77,23 @@ def build_header(
     if requests:
         report.ReferencedRequestSequence = requests
     return report
+
+
+def build_common(
+    evidence: Evidence,
+    prediction: Prediction,
+    equipment: Equipment,
+    *,
+    series: SeriesForm,
+) -> Dataset:
+    """Build what every object has: patient, study, its series, equipment, times."""
+    made = Dataset()
+    copy_subject(made, evidence.source)
+    made.StudyInstanceUID = evidence.study_instance_uid
+    _add_series(made, evidence, prediction, series)
+    _add_equipment(made, prediction, equipment)
+    _add_times(made, evidence.source, prediction, equipment.local_zone)
+    return made
 
 
 def file_meta(
@@ -76,11 +109,11 @@ def file_meta(
     return meta
 
 
-def series_description(prediction: Prediction) -> str:
+def series_description(prediction: Prediction, *, title: str = "AI") -> str:
     """Name the series: that it is AI, of which model, and what it is not for."""
     suffix = _RESEARCH_SUFFIX if prediction.research_only else ""
-    room = _MAX_LO - len("AI ") - len(suffix)
-    return f"AI {plain_text(prediction.model, room)}{suffix}"
+    room = _MAX_LO - len(title) - 1 - len(suffix)
+    return f"{title} {plain_text(prediction.model, room)}{suffix}"
 
 
 def referenced_requests(evidence: Evidence) -> list[Dataset]:
@@ -119,17 +152,18 @@ def _request(evidence: Evidence, asked: Dataset) -> Dataset:
     return item
 
 
-def _add_series(report: Dataset, evidence: Evidence, prediction: Prediction) -> None:
+def _add_series(
+    report: Dataset, evidence: Evidence, prediction: Prediction, form: SeriesForm
+) -> None:
     """One series for a study and model; nothing in it changes from run to run."""
-    report.Modality = "SR"
+    report.Modality = form.modality
     report.SeriesInstanceUID = derive_uid(
-        "series", evidence.study_instance_uid, prediction.device_uid
+        "series", *form.parts, evidence.study_instance_uid, prediction.device_uid
     )
     digest = hashlib.sha256(prediction.device_uid.encode()).digest()
     offset = int.from_bytes(digest[:4], "big") % _SERIES_NUMBERS
-    report.SeriesNumber = FIRST_SERIES_NUMBER + offset
-    report.SeriesDescription = series_description(prediction)
-    report.ReferencedPerformedProcedureStepSequence = []
+    report.SeriesNumber = form.first_number + offset
+    report.SeriesDescription = series_description(prediction, title=form.title)
 
 
 def _add_equipment(
@@ -176,13 +210,19 @@ def _add_times(
     offset = legal_offset(text_of(source, "TimezoneOffsetFromUTC"))
     if offset:
         report.TimezoneOffsetFromUTC = offset
-    zone = _fixed_zone(offset) if offset else local_zone
+    zone = zone_of(source, local_zone)
     started = prediction.started_at.astimezone(zone)
     finished = prediction.finished_at.astimezone(zone)
     report.ContentDate = started.strftime("%Y%m%d")  # IHE AIR: start of the analysis
     report.ContentTime = started.strftime("%H%M%S.%f")
     report.InstanceCreationDate = finished.strftime("%Y%m%d")
     report.InstanceCreationTime = finished.strftime("%H%M%S.%f")
+
+
+def zone_of(source: Dataset, local_zone: tzinfo | None) -> tzinfo | None:
+    """Return the zone that a source's times are in, the local one if it names none."""
+    offset = legal_offset(text_of(source, "TimezoneOffsetFromUTC"))
+    return _fixed_zone(offset) if offset else local_zone
 
 
 def _fixed_zone(offset: str) -> timezone:

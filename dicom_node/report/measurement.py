@@ -27,6 +27,7 @@ from dicom_node.report.finding import (
 from dicom_node.report.left_out import LeftOut, left_out
 from dicom_node.report.legal import free_text
 from dicom_node.report.subject import copy_items
+from dicom_node.report.tree import content_items as content_items
 
 _MAX_REASONS: Final = 5
 
@@ -61,13 +62,6 @@ def build_tree(
             # CONTINUOUS makes text viewers print values without names (C.18.8).
             item.ContinuityOfContent = "SEPARATE"
     return root
-
-
-def content_items(item: Dataset) -> Iterator[Dataset]:
-    """Yield a content item and all below it, in the order of the document."""
-    yield item
-    for child in item.get("ContentSequence") or ():
-        yield from content_items(child)
 
 
 def procedures_reported(evidence: Evidence) -> list[sr.CodedConcept]:
