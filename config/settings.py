@@ -12,6 +12,7 @@ from config.destinations import DestinationTable as DestinationTable
 from config.destinations import ObjectKind
 from config.table import AETitle, Table, TextList
 from config.web import WebTable as WebTable
+from config.worklist import WorklistTable
 
 
 class NodeTable(Table):
@@ -264,6 +265,7 @@ class Settings(Table):
     study: StudyTable = StudyTable()
     work: WorkTable = WorkTable()
     models: ModelsTable = ModelsTable()
+    worklist: WorklistTable = WorklistTable()
     web: WebTable = WebTable()
     peers: tuple[PeerTable, ...] = ()
     destinations: tuple[DestinationTable, ...] = ()

@@ -40,7 +40,7 @@ def test_the_example_names_every_setting() -> None:
     text = EXAMPLE.read_text()
     for model in _tables(Settings):
         for key in model.model_fields:
-            assert re.search(rf"^(# )?(\[*(routes\.)?)?{key}\b", text, flags=re.M), (
+            assert re.search(rf"^(# )?(\[*(\w+\.)?)?{key}\b", text, flags=re.M), (
                 f"{model.__name__}.{key}"
             )
 
