@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import db.associations
+import db.commitments
 import db.instances
 import db.probe
 import db.schema
@@ -24,6 +25,7 @@ from dicom_node.observe.metrics import ReceiveMetrics
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
 from dicom_node.receive.compare import FileCompare
 from dicom_node.receive.congestion import Congestion, Supplies
+from dicom_node.receive.events import CommitmentReport
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
 from dicom_node.receive.stored import read_stored
@@ -110,8 +112,19 @@ def build_acceptor(
         clock=SystemClock(),
         slots=slots,
         congestion=congestion,
+        on_commitment=partial(_record_commitment, database),
     )
     return Acceptor(options, parts)
+
+
+def _record_commitment(database: Database, report: CommitmentReport) -> bool:
+    return db.commitments.answer(
+        database,
+        report.transaction_uid,
+        committed=report.committed,
+        failed=report.failed,
+        now=SystemClock().now(),
+    )
 
 
 def reconcile_instances(settings: Settings, database: Database) -> ReconcileReport:

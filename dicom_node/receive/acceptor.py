@@ -17,11 +17,13 @@ from dicom_node.receive.admission import Admission
 from dicom_node.receive.association import AcceptorAssociation, Ended, Services
 from dicom_node.receive.commit import CommitOptions, GroupCommitter, Record
 from dicom_node.receive.congestion import Congestion
+from dicom_node.receive.events import EventHandler, OnCommitment
 from dicom_node.receive.handlers import Counts, StoreHandler
 from dicom_node.receive.incoming import Files
 from dicom_node.receive.journal import Journal
 from dicom_node.receive.listeners import open_listeners
 from dicom_node.receive.lobby import Listener, Lobby, LobbyLimits, Visit
+from dicom_node.receive.messages import Handlers
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
 from dicom_node.receive.turned_away import TurnedAway
@@ -71,6 +73,8 @@ class ReceiveParts:
         recorded_keys: says which of these file keys have a row.
         on_association: told once per association request, when all is over.
         congestion: says when nobody can be let in for now.
+        on_commitment: records what an archive has committed; without it nobody is
+            let in to say so.
     """
 
     files: Files
@@ -81,6 +85,7 @@ class ReceiveParts:
     clock: Clock
     slots: Slots
     congestion: Congestion = field(default_factory=Congestion.never)
+    on_commitment: OnCommitment | None = None
 
 
 class Acceptor:
@@ -114,13 +119,7 @@ class Acceptor:
             transfer_syntaxes=options.transfer_syntaxes,
             sop_classes=options.sop_classes,
             admission=self._admission,
-            store=StoreHandler(
-                parts.files,
-                committer,
-                limits=options.scan,
-                clock=parts.clock,
-                counts=parts.metrics,
-            ),
+            handlers=_handlers(options, parts, committer),
             limits=options.messages,
             max_pdu_bytes=options.max_pdu_bytes,
             on_association=self._journal.put,
@@ -226,6 +225,21 @@ class Acceptor:
     def _open(self) -> list[AcceptorAssociation]:
         with self._lock:
             return [item for item in self._associations if item.is_alive()]
+
+
+def _handlers(
+    options: ReceiveOptions, parts: ReceiveParts, committer: GroupCommitter
+) -> Handlers:
+    store = StoreHandler(
+        parts.files,
+        committer,
+        limits=options.scan,
+        clock=parts.clock,
+        counts=parts.metrics,
+    )
+    if parts.on_commitment is None:
+        return Handlers(store=store)
+    return Handlers(store=store, events=EventHandler(parts.on_commitment))
 
 
 def silence_pynetdicom() -> None:

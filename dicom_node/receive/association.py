@@ -15,11 +15,11 @@ from dicom_node.core.errors import CannotUnderstand
 from dicom_node.core.types import AssociationRecord
 from dicom_node.receive.admission import Admission, Caller, Rejection
 from dicom_node.receive.contexts import refused_contexts, supported_contexts
-from dicom_node.receive.handlers import Sender, StoreHandler
+from dicom_node.receive.handlers import Sender
 from dicom_node.receive.identity import identity_of, response_items
 from dicom_node.receive.journal import tell
 from dicom_node.receive.lobby import Visit
-from dicom_node.receive.messages import Channel, MessageLimits, Messages
+from dicom_node.receive.messages import Channel, Handlers, MessageLimits, Messages
 from dicom_node.receive.negotiate import (
     ABORT_BY_NODE,
     RELEASE_RP,
@@ -68,7 +68,7 @@ class Services:
     transfer_syntaxes: frozenset[str]
     sop_classes: dict[str, frozenset[str]]
     admission: Admission
-    store: StoreHandler
+    handlers: Handlers
     limits: MessageLimits
     max_pdu_bytes: int
     on_association: Callable[[AssociationRecord], None]
@@ -149,6 +149,8 @@ class AcceptorAssociation(threading.Thread):
                 offer.contexts,
                 services.transfer_syntaxes,
                 only=services.sop_classes.get(offer.called_ae_title),
+                commitment=services.handlers.events is not None
+                and offer.reports_commitment,
             ),
             max_pdu_bytes=services.max_pdu_bytes,
             further=response_items(
@@ -167,7 +169,7 @@ class AcceptorAssociation(threading.Thread):
                     peer_address=self._visit.address,
                 ),
             ),
-            services.store,
+            services.handlers,
             services.limits,
         )
         self._sender()(accepted.encoded)

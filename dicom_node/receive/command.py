@@ -1,4 +1,4 @@
-"""The command sets of C-STORE and C-ECHO, read and written without a data set object.
+"""The command sets that are served, read and written without a data set object.
 
 Command sets are Implicit VR Little Endian with elements of group 0000 (PS3.7 6.3.1).
 """
@@ -11,6 +11,7 @@ from dicom_node.core.errors import CannotUnderstand
 
 C_STORE_RQ: Final = 0x0001
 C_ECHO_RQ: Final = 0x0030
+N_EVENT_REPORT_RQ: Final = 0x0100
 _RESPONSE: Final = 0x8000
 _NO_DATA_SET: Final = 0x0101
 
@@ -31,6 +32,7 @@ class Command:
     Args:
         sop_class_uid: Affected SOP Class UID as sent, with its padding.
         sop_instance_uid: Affected SOP Instance UID as sent, with its padding.
+        event_type: Event Type ID as sent, of an N-EVENT-REPORT.
     """
 
     field: int
@@ -38,6 +40,7 @@ class Command:
     has_data_set: bool
     sop_class_uid: bytes
     sop_instance_uid: bytes
+    event_type: bytes = b""
 
 
 def read_command(encoded: bytes | bytearray) -> Command:
@@ -64,6 +67,7 @@ def read_command(encoded: bytes | bytearray) -> Command:
         _short(values, 0x0800) != _NO_DATA_SET,
         values.get(0x0002, b""),
         values.get(0x1000, b""),
+        values.get(0x1002, b""),
     )
 
 
@@ -82,7 +86,8 @@ def read_uid(value: bytes) -> str:
 def response(command: Command, status: int) -> bytes:
     """Encode the response to a request, elements in order.
 
-    Source: PS3.7 9.3.1.2 (C-STORE-RSP), 9.3.5.2 (C-ECHO-RSP).
+    Source: PS3.7 9.3.1.2 (C-STORE-RSP), 9.3.5.2 (C-ECHO-RSP), 10.3.1.2
+    (N-EVENT-REPORT-RSP).
     """
     body = b"".join(
         (
@@ -92,6 +97,7 @@ def response(command: Command, status: int) -> bytes:
             _US.pack(0, 0x0800, 2, _NO_DATA_SET),
             _US.pack(0, 0x0900, 2, status),
             _text(0x1000, command.sop_instance_uid),
+            _event_type(command),
         )
     )
     return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
@@ -103,6 +109,12 @@ def _text(element: int, value: bytes) -> bytes:
     if len(value) % 2:
         value += b"\0"
     return _ELEMENT.pack(0, element, len(value)) + value
+
+
+def _event_type(command: Command) -> bytes:
+    if command.field != N_EVENT_REPORT_RQ or len(command.event_type) != 2:
+        return b""
+    return _text(0x1002, command.event_type)
 
 
 def pdus(context_id: int, command_set: bytes, *, max_pdu_bytes: int) -> bytes:

@@ -13,7 +13,9 @@ from dicom_node.receive.scan import is_uid
 VERIFICATION: Final = "1.2.840.10008.1.1"
 IMPLICIT_LITTLE: Final = "1.2.840.10008.1.2"
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
+STORAGE_COMMITMENT: Final = "1.2.840.10008.1.20.1"
 
+_PLAIN_SYNTAXES: Final = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
 _DICOM_ROOT: Final = "1.2.840.10008."
 _STORAGE_ROOT: Final = "1.2.840.10008.5.1.4."
 # The dictionary knows retired classes and DICOS, which pynetdicom leaves out.
@@ -47,6 +49,7 @@ def supported_contexts(
     transfer_syntaxes: frozenset[str],
     *,
     only: frozenset[str] | None = None,
+    commitment: bool = False,
 ) -> list[PresentationContext]:
     """Return what this node accepts of an offer, best transfer syntax first.
 
@@ -56,12 +59,16 @@ def supported_contexts(
 
     Args:
         only: the storage classes to accept; every one if None.
+        commitment: the requestor is SCP of Storage Commitment, and is listened to.
     """
     wanted: dict[str, list[str]] = {}
     for context in offered:
         abstract_syntax = str(context.abstract_syntax)
         if abstract_syntax == VERIFICATION:
             accepted = [IMPLICIT_LITTLE, EXPLICIT_LITTLE]
+        elif abstract_syntax == STORAGE_COMMITMENT and commitment:
+            offers = (str(item) for item in context.transfer_syntax)
+            accepted = [item for item in offers if item in _PLAIN_SYNTAXES]
         elif is_storage_class(abstract_syntax) and (
             only is None or abstract_syntax in only
         ):

@@ -9,13 +9,20 @@ from dicom_node.receive.command import (
     C_ECHO_RQ,
     C_STORE_RQ,
     MAX_COMMAND_BYTES,
+    N_EVENT_REPORT_RQ,
     Command,
     pdus,
     read_command,
     read_uid,
     response,
 )
-from dicom_node.receive.contexts import VERIFICATION
+from dicom_node.receive.contexts import STORAGE_COMMITMENT, VERIFICATION
+from dicom_node.receive.events import (
+    MAX_EVENT_BYTES,
+    RESOURCE_LIMITATION,
+    EventHandler,
+    EventRequest,
+)
 from dicom_node.receive.faults import pass_point
 from dicom_node.receive.handlers import (
     SOP_CLASS_NOT_SUPPORTED,
@@ -60,20 +67,34 @@ class Channel:
     sender: Sender
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handlers:
+    """What requests are answered by.
+
+    Args:
+        events: of Storage Commitment; None if its context is never accepted.
+    """
+
+    store: StoreHandler
+    events: EventHandler | None = None
+
+
 class Messages:
     """Takes fragments from the reader; answers on the channel."""
 
     def __init__(
-        self, channel: Channel, store: StoreHandler, limits: MessageLimits
+        self, channel: Channel, handlers: Handlers, limits: MessageLimits
     ) -> None:
         self._channel = channel
-        self._store = store
+        self._store = handlers.store
+        self._events = handlers.events
         self._limits = limits
         self._encoded = bytearray()
         self._context_id = 0
         self._command: Command | None = None
         self._request: StoreRequest | None = None
         self._incoming: Incoming | None = None
+        self._event: bytearray | None = None
         self._answered = False
         self._begun = False
         self._since = self._heard = time.monotonic()
@@ -107,7 +128,7 @@ class Messages:
         """Take a fragment of a data set; good until `flush`."""
         incoming = self._incoming
         if incoming is None or context_id != self._context_id:
-            raise Broken("a data set without its command")
+            return self._event_data(context_id, fragment, last=last)
         self._taken += len(fragment)
         incoming.add(fragment)
         if incoming.size_bytes > self._limits.max_bytes:
@@ -118,6 +139,7 @@ class Messages:
             self._finish(incoming)
         elif incoming.refusal is not None:
             self._refuse_early(incoming)
+        return None
 
     def flush(self) -> None:
         """Let go of every fragment."""
@@ -163,8 +185,43 @@ class Messages:
         elif command.field == C_ECHO_RQ and not command.has_data_set:
             known = context.abstract_syntax == VERIFICATION
             self._respond(SUCCESS if known else SOP_CLASS_NOT_SUPPORTED)
+        elif (
+            command.field == N_EVENT_REPORT_RQ
+            and context.abstract_syntax == STORAGE_COMMITMENT
+        ):
+            self._event = bytearray()
+            if not command.has_data_set:
+                self._finish_event(self._event)
         else:
             raise Broken("a request that this node does not serve", ABORT_BY_NODE)
+
+    def _event_data(self, context_id: int, fragment: memoryview, *, last: bool) -> None:
+        """Take a fragment of the data set of an N-EVENT-REPORT."""
+        event = self._event
+        if event is None or context_id != self._context_id:
+            raise Broken("a data set without its command")
+        self._taken += len(fragment)
+        if len(event) + len(fragment) > MAX_EVENT_BYTES:
+            self._respond(RESOURCE_LIMITATION)
+            raise Broken("an event report is longer than the limit", ABORT_BY_NODE)
+        event += fragment
+        if last:
+            self._finish_event(event)
+
+    def _finish_event(self, encoded: bytearray) -> None:
+        command, self._event = self._command, None
+        context = self._channel.contexts[self._context_id]
+        if command is None or self._events is None:
+            raise Broken("a request that this node does not serve", ABORT_BY_NODE)
+        request = EventRequest(
+            calling_ae_title=self._channel.sender.calling_ae_title,
+            abstract_syntax=context.abstract_syntax,
+            transfer_syntax_uid=context.transfer_syntax_uid,
+            affected_sop_class_uid=read_uid(command.sop_class_uid),
+            affected_sop_instance_uid=read_uid(command.sop_instance_uid),
+            event_type=command.event_type,
+        )
+        self._respond(self._events.finish(request, bytes(encoded)))
 
     def _begin_store(self, command: Command, context: Context) -> None:
         self._request = StoreRequest(

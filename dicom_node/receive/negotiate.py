@@ -13,6 +13,7 @@ from pynetdicom.pdu_primitives import (
     ImplementationClassUIDNotification,
     ImplementationVersionNameNotification,
     MaximumLengthNotification,
+    SCP_SCU_RoleSelectionNegotiation,
     SOPClassExtendedNegotiation,
 )
 from pynetdicom.presentation import PresentationContext, negotiate_as_acceptor
@@ -24,7 +25,7 @@ from dicom_node.part10.head import (
 )
 from dicom_node.receive.admission import Rejection
 from dicom_node.receive.command import PDV_OVERHEAD
-from dicom_node.receive.contexts import is_storage_class
+from dicom_node.receive.contexts import STORAGE_COMMITMENT, is_storage_class
 from dicom_node.receive.journal import bounded_ae_title
 from dicom_node.receive.request import CALLED, CALLING, ECHOED, read_request
 
@@ -79,6 +80,19 @@ class Offer:
     max_pdu_bytes: int
     contexts: tuple[PresentationContext, ...]
     user_information: tuple[Any, ...]
+
+    @property
+    def reports_commitment(self) -> bool:
+        """Whether the requestor wants to be SCP of Storage Commitment.
+
+        Source: PS3.4 J.3.3, PS3.7 D.3.3.4.
+        """
+        return any(
+            isinstance(item, SCP_SCU_RoleSelectionNegotiation)
+            and str(item.sop_class_uid) == STORAGE_COMMITMENT
+            and bool(item.scp_role)
+            for item in self.user_information
+        )
 
     @property
     def fault(self) -> Rejection | None:
@@ -167,9 +181,9 @@ def accept(
 ) -> Acceptance:
     """Negotiate the contexts and encode the A-ASSOCIATE-AC.
 
-    Neither a role selection nor an asynchronous operations window is answered, which
-    leaves the default: the requestor is the SCU, one operation at a time (PS3.7
-    D.3.3.3, D.3.3.4).
+    An asynchronous operations window is not answered, nor a role selection but that of
+    Storage Commitment, which leaves the default: the requestor is the SCU, one
+    operation at a time (PS3.7 D.3.3.3, D.3.3.4).
 
     Args:
         further: more user information items.
@@ -187,6 +201,7 @@ def accept(
     answer.user_information = [
         *_identify(max_pdu_bytes),
         *_answer_extended(offer.user_information),
+        *_answer_roles(results),
         *further,
     ]
     encoded = bytearray(A_ASSOCIATE_AC(answer).encode())
@@ -221,6 +236,17 @@ def _identify(max_pdu_bytes: int) -> tuple[Any, ...]:
     version = ImplementationVersionNameNotification()
     version.implementation_version_name = IMPLEMENTATION_VERSION_NAME
     return length, class_uid, version
+
+
+def _answer_roles(results: Iterable[PresentationContext]) -> Iterable[Any]:
+    """Let the requestor be SCP of Storage Commitment, and that alone."""
+    for context in results:
+        if context.result == 0 and str(context.abstract_syntax) == STORAGE_COMMITMENT:
+            item = SCP_SCU_RoleSelectionNegotiation()
+            item.sop_class_uid = STORAGE_COMMITMENT
+            item.scu_role, item.scp_role = False, True
+            yield item
+            return  # one item for all contexts of the class
 
 
 def _answer_extended(information: Iterable[Any]) -> Iterable[Any]:
