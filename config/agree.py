@@ -59,10 +59,15 @@ def _reachable(settings: "Settings") -> Iterator[str]:
             "say who may call, or listen on 127.0.0.1"
         )
     web = settings.web
-    if web.port and not is_loopback(web.host) and not web.token_file:
+    if web.port and web.login_required and not web.token_file:
+        why = (
+            "web.behind_proxy is set"
+            if web.behind_proxy
+            else "web.host is not loopback"
+        )
         yield (
-            "web.host is not loopback and there is no web.token_file: name a file "
-            "with a token that only this user may read, or listen on 127.0.0.1"
+            f"{why} and there is no web.token_file: name a file with a token that only "
+            "this user may read, or listen on 127.0.0.1 without a proxy"
         )
 
 

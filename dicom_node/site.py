@@ -1,10 +1,13 @@
-"""What the pages of the role `web` show: its composition root, beside `app`.
+"""What the role `web` serves: its composition root, beside `app`.
 
-Apart from `app`, so that this process loads no DICOM library.
+Apart from `app`, so that this process loads no torch and no network of DICOM, and
+pydicom only when it shows an image or a name.
 """
 
 import time
+from collections.abc import Callable, Collection
 from functools import partial
+from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
@@ -12,20 +15,71 @@ from config.settings import Settings
 from db.engine import Database
 from db.queries import Backlog, backlog
 from dicom_node import __version__
+from dicom_node.bell import ring
 from dicom_node.core.clock import SystemClock
+from dicom_node.core.ids import StudyId
 from dicom_node.observe.exposition import CONTENT_TYPE, Surroundings, metrics_text
 from dicom_node.observe.metrics import CONGESTED, RECEIVE, STORAGE_FAILING
 from dicom_node.observe.slots import read_slots
+from dicom_node.store.files import FileStore
+from dicom_node.store.instances import InstanceFiles
+from dicom_node.web.app import create_app
 from dicom_node.web.checks import ReceiverState, checks, free_bytes
-from dicom_node.web.pages import Contents, build_pages
+from dicom_node.web.desk import Desk, PatientKey
+from dicom_node.web.pages import Contents
 from dicom_node.web.token import Token
+
+if TYPE_CHECKING:
+    from inference.bundle import ListedBundle
 
 # A monitor waits a second: what is slower than that is down.
 _BUSY_SECONDS = 1.0
+# Somebody who clicks waits longer, within the time of a request.
+_DESK_BUSY_SECONDS = 5.0
 
 
 def build_site(settings: Settings) -> ASGIApp:
-    """Make the pages of health and metrics.
+    """Make the whole site.
+
+    Raises:
+        ConfigError: the token's file cannot be used.
+    """
+    return create_app(build_desk(settings), build_contents(settings))
+
+
+def build_desk(settings: Settings) -> Desk:
+    """Make what the pages and the API work with."""
+    return Desk(
+        settings=settings,
+        database=Database(settings.database.url, busy_seconds=_DESK_BUSY_SECONDS),
+        clock=SystemClock(),
+        instance_path=InstanceFiles(settings.instances_dir).path,
+        report_path=FileStore(settings.reports_dir).path,
+        find_by_patient=_find_nobody,
+        list_models=partial(_list_models, settings),
+        wake=_waker(settings),
+    )
+
+
+def _find_nobody(_kind: PatientKey, _value: str) -> Collection[StudyId]:
+    return ()
+
+
+def _list_models(settings: Settings) -> "tuple[ListedBundle, ...]":
+    from inference.bundle import list_bundles  # loads numpy
+
+    return tuple(list_bundles(settings.models.folder))
+
+
+def _waker(settings: Settings) -> Callable[[str], None]:
+    def wake(role: str) -> None:
+        ring(settings.bells_dir, role)
+
+    return wake
+
+
+def build_contents(settings: Settings) -> Contents:
+    """Make what health and metrics show.
 
     Raises:
         ConfigError: the token's file cannot be used.
@@ -43,14 +97,13 @@ def build_site(settings: Settings) -> ASGIApp:
         )
         return metrics_text(settings.metrics_dir, surroundings)
 
-    contents = Contents(
+    return Contents(
         checks=checks(settings, database, partial(_receiver_state, settings)),
         backlog=partial(backlog, database),
         metrics=metrics,
         metrics_type=CONTENT_TYPE,
         token=Token(file) if file else None,
     )
-    return build_pages(contents)
 
 
 def _receiver_state(settings: Settings) -> ReceiverState:

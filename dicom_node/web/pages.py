@@ -1,7 +1,7 @@
 """The three addresses: /healthz, /readyz, /metrics."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -10,24 +10,19 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from db.queries import Backlog
 from dicom_node.core.errors import NodeError
 from dicom_node.web.checks import Look
+from dicom_node.web.headers import Guard, GuardRules
 from dicom_node.web.probe import Probe
 from dicom_node.web.token import Token
 
 _CHECK_SECONDS: Final = 1.0
-_HEAD_BYTES_MAX: Final = 8192
 # Counting jobs by state takes longer the more there are: once for many monitors.
 _BACKLOG_SECONDS: Final = 3.0
 _BACKLOG_KEEP_SECONDS: Final = 5.0
-_HEADERS: Final = (
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'"),
-    (b"x-content-type-options", b"nosniff"),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +52,26 @@ class Finding:
     detail: str
 
 
+async def _nobody_else(_request: Request) -> bool:
+    return False
+
+
 def build_pages(contents: Contents) -> ASGIApp:
-    """Make the application."""
+    """Make an application of these three alone."""
+    site = Starlette(routes=monitor_routes(contents))
+    # The redirect would repeat the Host header of whoever asks.
+    site.router.redirect_slashes = False
+    return Guard(site, GuardRules())
+
+
+def monitor_routes(
+    contents: Contents, may_see: Callable[[Request], Awaitable[bool]] = _nobody_else
+) -> list[Route]:
+    """Make the three addresses.
+
+    Args:
+        may_see: who sees what the token opens, beside those who show it.
+    """
     probes = {
         name: Probe(partial(_look, name, look), seconds=_CHECK_SECONDS)
         for name, look in contents.checks.items()
@@ -77,7 +90,7 @@ def build_pages(contents: Contents) -> ASGIApp:
         found = await asyncio.gather(*(_found(*item) for item in probes.items()))
         good = all(item.good for item in found)
         shown: dict[str, object] = {"ready": good}
-        if _may_see(request, contents.token):
+        if await sees(request):
             shown["checks"] = [
                 {"what": item.what, "good": item.good, "detail": item.detail}
                 for item in found
@@ -85,7 +98,7 @@ def build_pages(contents: Contents) -> ASGIApp:
         return JSONResponse(shown, status_code=200 if good else 503)
 
     async def measured(request: Request) -> Response:
-        if not _may_see(request, contents.token):
+        if not await sees(request):
             return PlainTextResponse(
                 "a bearer token is needed\n",
                 status_code=401,
@@ -97,15 +110,13 @@ def build_pages(contents: Contents) -> ASGIApp:
             return PlainTextResponse("the metrics cannot be read\n", status_code=503)
         return Response(text, media_type=contents.metrics_type)
 
+    async def sees(request: Request) -> bool:
+        token = contents.token
+        shown = request.headers.get("authorization", "")
+        return token is None or token.matches(shown) or await may_see(request)
+
     pages = {"/healthz": health, "/readyz": ready, "/metrics": measured}
-    site = Starlette(routes=[Route(path, page) for path, page in pages.items()])
-    # The redirect would repeat the Host header of whoever asks.
-    site.router.redirect_slashes = False
-    return _Guard(site)
-
-
-def _may_see(request: Request, token: Token | None) -> bool:
-    return token is None or token.matches(request.headers.get("authorization", ""))
+    return [Route(path, page) for path, page in pages.items()]
 
 
 async def _found(name: str, probe: Probe[Finding]) -> Finding:
@@ -118,35 +129,3 @@ def _look(name: str, look: Look) -> Finding:
         return Finding(what=name, good=True, detail=look())
     except NodeError as error:
         return Finding(what=name, good=False, detail=str(error))
-
-
-class _Guard:
-    """Refuses requests with a body or a large head; no answer may be kept."""
-
-    def __init__(self, site: ASGIApp) -> None:
-        self._site = site
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def send_guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS]
-            await send(message)
-
-        await (_refusal(scope) or self._site)(scope, receive, send_guarded)
-
-
-def _refusal(scope: Scope) -> Response | None:
-    """Return the answer to a request that is not looked at; it ends the connection."""
-    headers = dict(scope.get("headers", ()))
-    size = len(scope.get("raw_path", b"")) + len(scope.get("query_string", b""))
-    size += sum(len(name) + len(value) for name, value in scope.get("headers", ()))
-    status, text = 0, ""
-    if size > _HEAD_BYTES_MAX:
-        status, text = 431, "the request's head is too large\n"
-    elif headers.get(b"content-length", b"0") != b"0" or (
-        b"transfer-encoding" in headers
-    ):
-        status, text = 413, "no request body is taken\n"
-    if not status:
-        return None
-    return PlainTextResponse(text, status, headers={"Connection": "close"})
