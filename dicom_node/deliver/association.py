@@ -7,7 +7,6 @@ reading; here a watchdog shuts the socket down, which ends every wait.
 import logging
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +23,7 @@ from dicom_node.deliver.gate import Gate
 from dicom_node.deliver.peer import Peer as Peer
 from dicom_node.deliver.refusal import Attempt, explain_refusal
 from dicom_node.deliver.tls import NotingSocket, secure, shut_down
+from dicom_node.deliver.watchdog import GRACE_SECONDS, Watchdog
 
 # pynetdicom logs what it sends: identifiers, UIDs, exception texts.
 _config.LOG_HANDLER_LEVEL = "none"
@@ -37,7 +37,6 @@ _pynetdicom.propagate = False
 
 MAX_PDU_BYTES = 131072
 MAX_CONTEXTS = 128  # PS3.8 9.3.2.2: context IDs are the odd numbers up to 255
-_GRACE_SECONDS = 2.0  # lets pynetdicom's own timeout act before the watchdog
 _RELEASE_SECONDS = 10.0
 _SLOWEST_BYTES_PER_SECOND = 1_000_000
 
@@ -50,7 +49,7 @@ class Link:
     """An established association."""
 
     def __init__(self, association: Association, gate: Gate, peer: Peer) -> None:
-        self._association = association
+        self.association = association
         self._gate = gate
         self._peer = peer
         self._unanswered = False
@@ -60,7 +59,7 @@ class Link:
         """The accepted (SOP Class UID, Transfer Syntax UID) pairs."""
         return frozenset(
             (str(context.abstract_syntax), str(context.transfer_syntax[0]))
-            for context in self._association.accepted_contexts
+            for context in self.association.accepted_contexts
         )
 
     @property
@@ -69,7 +68,7 @@ class Link:
 
         pynetdicom notices a lost association some time after the answer is missed.
         """
-        return bool(self._association.is_established) and not self._unanswered
+        return bool(self.association.is_established) and not self._unanswered
 
     def echo(self) -> int:
         """C-ECHO and return the status.
@@ -78,7 +77,7 @@ class Link:
             DeliveryError: no status came.
         """
         limit = self._peer.timeout_seconds
-        return self._ask(self._association.send_c_echo, "C-ECHO", limit=limit)
+        return self.ask(self.association.send_c_echo, "C-ECHO", limit=limit)
 
     def store(self, content: Path | Dataset, *, size_bytes: int = 0) -> int:
         """C-STORE a file as it is, or a data set in the accepted syntax.
@@ -95,17 +94,25 @@ class Link:
         """
 
         def send() -> Dataset:
-            return self._association.send_c_store(content)
+            return self.association.send_c_store(content)
 
         limit = self._peer.timeout_seconds + size_bytes / _SLOWEST_BYTES_PER_SECOND
-        return self._ask(send, "C-STORE", limit=limit)
+        return self.ask(send, "C-STORE", limit=limit)
 
-    def _ask(self, send: Callable[[], Dataset], what: str, *, limit: float) -> int:
-        self._association.dimse_timeout = limit
+    def ask(self, send: Callable[[], Dataset], what: str, *, limit: float) -> int:
+        """Send a request and return the status of its answer.
+
+        Args:
+            limit: seconds until the peer is given up.
+
+        Raises:
+            DeliveryError: no status came, or the object cannot be encoded.
+        """
+        self.association.dimse_timeout = limit
         started = time.monotonic()
         try:
-            with _Watchdog(self._association, limit):
-                self._gate.stop(self._association)
+            with Watchdog(self.association, limit):
+                self._gate.stop(self.association)
                 answer = send()
         except (ValueError, AttributeError) as error:
             raise DeliveryError(
@@ -132,8 +139,16 @@ class Link:
 
 
 @contextmanager
-def associate(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[Link]:
+def associate(
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    *,
+    handlers: Sequence[evt.EventHandlerType] = (),
+) -> Iterator[Link]:
     """Open an association, release it at the end.
+
+    Args:
+        handlers: what answers the requests of the peer on this association.
 
     Raises:
         NothingAccepted: the peer takes none of the contexts.
@@ -141,7 +156,7 @@ def associate(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[L
     """
     caller = _Caller(peer)
     try:
-        association = _open(caller, peer, contexts)
+        association = _open(caller, peer, contexts, handlers=handlers)
         try:
             yield Link(association, caller.gate, peer)
         finally:
@@ -149,7 +164,7 @@ def associate(peer: Peer, contexts: Sequence[PresentationContext]) -> Iterator[L
             if association.is_established:
                 limit = min(peer.timeout_seconds, _RELEASE_SECONDS)
                 association.acse_timeout = limit
-                with _Watchdog(association, limit), suppress(RuntimeError):
+                with Watchdog(association, limit), suppress(RuntimeError):
                     association.release()
     finally:
         caller.close()
@@ -203,17 +218,21 @@ class _Caller(AE):
         shut_down(self.connection)
         reactor = self._association.dul
         if reactor.is_alive():
-            reactor.join(_GRACE_SECONDS)
+            reactor.join(GRACE_SECONDS)
         self.connection.close()
 
 
 def _open(
-    caller: _Caller, peer: Peer, contexts: Sequence[PresentationContext]
+    caller: _Caller,
+    peer: Peer,
+    contexts: Sequence[PresentationContext],
+    *,
+    handlers: Sequence[evt.EventHandlerType],
 ) -> Association:
-    watchdogs: list[_Watchdog] = []
+    watchdogs: list[Watchdog] = []
 
     def on_connection(event: evt.Event) -> None:
-        watchdogs.append(_Watchdog(event.assoc, peer.timeout_seconds).__enter__())
+        watchdogs.append(Watchdog(event.assoc, peer.timeout_seconds).__enter__())
 
     started = time.monotonic()
     try:
@@ -223,7 +242,7 @@ def _open(
             contexts=list(contexts),
             ae_title=peer.called_ae_title.strip(),
             max_pdu=MAX_PDU_BYTES,
-            evt_handlers=[(evt.EVT_CONN_OPEN, on_connection)],
+            evt_handlers=[(evt.EVT_CONN_OPEN, on_connection), *handlers],
         )
     except ConfigError as error:
         raise DeliveryError(
@@ -269,24 +288,3 @@ def _fill(reason: str, peer: Peer) -> str:
         tls=peer.setting("tls"),
         seconds=f"{peer.timeout_seconds:g}",
     )
-
-
-class _Watchdog:
-    """Shuts the association's socket down if the block takes too long."""
-
-    def __init__(self, association: Association, limit_seconds: float) -> None:
-        self._association = association
-        self._timer = threading.Timer(limit_seconds + _GRACE_SECONDS, self._bite)
-        self._timer.daemon = True
-
-    def __enter__(self) -> "_Watchdog":
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-
-    def _bite(self) -> None:
-        wrapped = self._association.dul.socket
-        if wrapped is not None and wrapped.socket is not None:
-            shut_down(wrapped.socket)
