@@ -58,6 +58,12 @@ def _reachable(settings: "Settings") -> Iterator[str]:
             "node.host is not loopback and there is no [[peers]] table: "
             "say who may call, or listen on 127.0.0.1"
         )
+    proxy = settings.worklist.proxy
+    if proxy.port is not None and not is_loopback(proxy.host) and not settings.peers:
+        yield (
+            "worklist.proxy.host is not loopback and there is no [[peers]] table: "
+            "say who may call, or listen on 127.0.0.1"
+        )
     web = settings.web
     if web.port and web.login_required and not web.token_file:
         why = (

@@ -10,6 +10,7 @@ from config.agree import disagreements
 from config.agree import is_loopback as is_loopback
 from config.destinations import DestinationTable as DestinationTable
 from config.destinations import ObjectKind
+from config.retention import RetentionTable
 from config.table import AETitle, Table, TextList
 from config.web import WebTable as WebTable
 from config.worklist import WorklistTable
@@ -266,6 +267,7 @@ class Settings(Table):
     work: WorkTable = WorkTable()
     models: ModelsTable = ModelsTable()
     worklist: WorklistTable = WorklistTable()
+    retention: RetentionTable = RetentionTable()
     web: WebTable = WebTable()
     peers: tuple[PeerTable, ...] = ()
     destinations: tuple[DestinationTable, ...] = ()
@@ -285,6 +287,11 @@ class Settings(Table):
     def reports_dir(self) -> Path:
         """Where written reports lie."""
         return self.node.data_dir / "reports"
+
+    @property
+    def patient_key_file(self) -> Path:
+        """What the digests of patients' IDs and names are keyed with."""
+        return self.node.data_dir / "patient.key"
 
     @property
     def engines_file(self) -> Path:

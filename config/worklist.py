@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from config.proxy import ProxyTable
 from config.table import Table
 
 UrgencyName = Literal["STAT", "URGENT", "ROUTINE"]
@@ -57,3 +58,4 @@ class WorklistTable(Table):
     sending_application: Annotated[str, Field(max_length=180)] = ""
     sending_facility: Annotated[str, Field(max_length=180)] = ""
     rules: tuple[PriorityRule, ...] = ()
+    proxy: ProxyTable = ProxyTable()

@@ -33,7 +33,10 @@ def test_the_example_shows_the_defaults() -> None:
     defaults = Settings().model_dump(mode="json")
     for table in defaults.keys() - LISTS:
         for key, value in written[table].items():
-            assert defaults[table][key] == value, f"{table}.{key}"
+            default = defaults[table][key]
+            if isinstance(value, dict):  # keys without a default are comments
+                default = {name: default[name] for name in value}
+            assert default == value, f"{table}.{key}"
 
 
 def test_the_example_names_every_setting() -> None:
