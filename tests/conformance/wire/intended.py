@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Final
 
+from tests.conformance.wire.intended_events import EVENTS
 from tests.conformance.wire.pair import Difference
 
 
@@ -273,7 +274,12 @@ MESSAGES: Final = {
 }
 
 INTENDED: Final[dict[str, Intended]] = (
-    NEGOTIATION | LENGTHS | FRAGMENTS | REFUSED | MESSAGES
+    NEGOTIATION
+    | LENGTHS
+    | FRAGMENTS
+    | REFUSED
+    | MESSAGES
+    | {case: Intended(*entry) for case, entry in EVENTS.items()}
 )
 
 

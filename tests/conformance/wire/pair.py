@@ -16,6 +16,7 @@ from tests.conformance.wire.answers import (
     finishes_message,
     read_pdu,
 )
+from tests.conformance.wire.events import TRANSACTION
 from tests.conformance.wire.pdu import ASSOCIATE_AC, P_DATA, RELEASE_RQ, Offer
 from tests.conformance.wire.reference import (
     Reference,
@@ -185,4 +186,5 @@ def running_pair(
         )
         options = ReferenceOptions(max_pdu_bytes=max_pdu_bytes, calling=list(calling))
         reference = stack.enter_context(running_reference(folder / "theirs", options))
+        node.answer = lambda report: report.transaction_uid == TRANSACTION
         yield Pair(node, reference)

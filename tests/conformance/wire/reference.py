@@ -29,6 +29,7 @@ from tests.conformance.wire.pdu import (
     VERIFICATION,
 )
 
+COMMITMENT = "1.2.840.10008.1.20.1"
 _STORAGE_INFORMATION = b"\x02\x00\x00\x00\x00\x00"
 
 
@@ -103,6 +104,9 @@ def _entity(options: ReferenceOptions) -> AE:
     register_uid(PRIVATE, "PrivateStorage", StorageServiceClass)
     entity.add_supported_context(PRIVATE, syntaxes + native)
     entity.add_supported_context(VERIFICATION, [IMPLICIT, EXPLICIT])
+    entity.add_supported_context(
+        COMMITMENT, [EXPLICIT, IMPLICIT], scu_role=False, scp_role=True
+    )
     return entity
 
 
@@ -131,6 +135,7 @@ def _serve(folder: Path, options: ReferenceOptions) -> None:
         block=False,
         evt_handlers=[
             (evt.EVT_C_STORE, keep),
+            (evt.EVT_N_EVENT_REPORT, lambda event: (0, None)),
             (evt.EVT_SOP_EXTENDED, answer_extended),
         ],
     )

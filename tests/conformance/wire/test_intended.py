@@ -3,6 +3,7 @@
 import re
 
 from tests.conformance.wire import (
+    test_events,
     test_fragments,
     test_messages,
     test_negotiation,
@@ -16,6 +17,7 @@ ELSEWHERE = {"no room for a fragment", "a PDU above the limit"}
 
 def test_every_entry_is_a_case_of_some_test() -> None:
     cases = {
+        *test_events.CASES,
         *test_fragments.CASES,
         *test_messages.CASES,
         *test_negotiation.CASES,

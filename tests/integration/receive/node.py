@@ -17,6 +17,7 @@ from dicom_node.core.states import Receipt
 from dicom_node.core.types import AssociationRecord, ReceivedInstance, Recorded
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
 from dicom_node.receive.congestion import Congestion
+from dicom_node.receive.events import CommitmentReport
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
 from dicom_node.store.instances import InstanceFiles
@@ -36,6 +37,9 @@ class Node:
     ends: list[str] = field(default_factory=list)
     open: int = 0
     disk_failures: int = 0
+    reports: list[CommitmentReport] = field(default_factory=list)
+    # What the database says of a report: whether the transaction is known.
+    answer: Callable[[CommitmentReport], bool] = lambda _: True
 
     def record(
         self, received: Sequence[ReceivedInstance]
@@ -56,6 +60,12 @@ class Node:
             revision=1,
             file_key=received.file_key,
         )
+
+    def on_commitment(self, report: CommitmentReport) -> bool:
+        known = self.answer(report)
+        if known:
+            self.reports.append(report)
+        return known
 
     def recorded_keys(self, keys: Sequence[str]) -> frozenset[str]:
         return frozenset(keys) & {item.file_key for item in self.received}
@@ -91,6 +101,7 @@ class Node:
             metrics=self,
             clock=SystemClock(),
             slots=Slots(64, 32),
+            on_commitment=self.on_commitment,
         )
 
 
