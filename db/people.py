@@ -97,6 +97,24 @@ def set_password(database: Database, name: str, password_hash: str) -> None:
         )
 
 
+def change_user(
+    database: Database, name: str, *, role: Role | None, sees_names: bool | None
+) -> User:
+    """Change what somebody may do; None leaves it. It holds from the next request.
+
+    Raises:
+        NodeError: there is no such user.
+    """
+    wanted = {"role": role, "sees_names": sees_names}
+    values = {key: value for key, value in wanted.items() if value is not None}
+    query = update(users).where(users.c.name == name).values(**values)
+    with database.write() as connection:
+        row = connection.execute(query.returning(*users.c)).first()
+    if row is None:
+        raise _unknown("user")
+    return user_of(row)
+
+
 def rehash_password(database: Database, user: User, *, old: str, new: str) -> None:
     """Keep the same password under another hash, unless it was changed meanwhile."""
     with database.write() as connection:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dicom_node import __version__
+from dicom_node.commands import users_options
 from dicom_node.commands.add_options import add_options
 from dicom_node.core.errors import ConfigError, NodeError, UsageError
 
@@ -76,7 +77,7 @@ def build_parser() -> argparse.ArgumentParser:
     command("receive", "roles:receive", "run the C-STORE SCP alone")
     command("work", "roles:work", "complete studies and infer, alone", _worker)
     command("deliver", "roles:deliver", "send reports, alone")
-    command("web", "web:web", "serve health and metrics, alone")
+    command("web", "web:web", "serve the page, alone")
     command("send", "transfer:send", "C-STORE files or folders", _send, _peer, _json)
     command("echo", "transfer:echo", "C-ECHO", _peer, _json)
     command("studies", "studies:studies", "what was received, where it stands", _json)
@@ -84,6 +85,13 @@ def build_parser() -> argparse.ArgumentParser:
     command("retry", "again:retry", "put failed work back", _retry, _json)
     command("replay", "again:replay", "run a study again", _replay, _json)
     command("models", "models:models", "the model bundles", _models, _json)
+    command(
+        "users",
+        "users:users",
+        "logins and API tokens",
+        users_options.add_options,
+        _json,
+    )
     command("train", "training:train", "fine-tune a bundle", _train, _json)
     command("evaluate", "training:evaluate", "measure a bundle", _evaluate, _json)
     command("check", "check:check", "everything wrong, in one message", _json)

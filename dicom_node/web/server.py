@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import socket
+import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -25,8 +26,13 @@ def serve_pages(
     *,
     stopped: Callable[[], bool],
     limits: ConnectionLimits = _LIMITS,
+    tls: ssl.SSLContext | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT, or until `stopped` says so."""
+    """Serve until SIGTERM or SIGINT, or until `stopped` says so.
+
+    Args:
+        tls: the port speaks HTTPS with it.
+    """
     # URLs may hold anything that a client writes: there is no access log.
     config = uvicorn.Config(
         pages,
@@ -41,6 +47,7 @@ def serve_pages(
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_FINISH_SECONDS,
         h11_max_incomplete_event_size=_HEADER_BYTES,
+        ssl_context_factory=None if tls is None else lambda _config, _make: tls,
     )
     asyncio.run(_Server(config, stopped).serve(sockets=[listener]))
 
