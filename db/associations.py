@@ -84,7 +84,7 @@ def recent(
     if calling_ae_title is not None:
         query = query.where(associations.c.calling_ae_title == calling_ae_title)
     with database.read() as connection:
-        return tuple(_association(row) for row in connection.execute(query))
+        return tuple(association_of(row) for row in connection.execute(query))
 
 
 def totals(database: Database) -> Totals:
@@ -112,7 +112,8 @@ def totals(database: Database) -> Totals:
     )
 
 
-def _association(row: AnyRow) -> AssociationRecord:
+def association_of(row: AnyRow) -> AssociationRecord:
+    """Return the association that a row holds."""
     return AssociationRecord(
         at=row.at,
         calling_ae_title=row.calling_ae_title,
