@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.conformance.wire.answers import statuses
 from tests.conformance.wire.events import (
     COMMITMENT,
     CONTEXTS,
@@ -98,20 +99,7 @@ EVENT_CASES = {
         ],
         answers=1,
     ),
-    "two events without waiting": Dialogue(
-        request=event_offer(ROLE_SCP).encode(),
-        sent=[
-            message(1, Event().encode(), ONE)
-            + message(1, Event(message_id=2).encode(), ONE)
-        ],
-        answers=2,
-    ),
     "an event with message id 65535": told(Event(message_id=65535)),
-    "an event after an echo": Dialogue(
-        request=event_offer(ROLE_SCP).encode(),
-        sent=[message(9, echo()), message(1, Event().encode(), ONE)],
-        answers=2,
-    ),
 }
 REFUSED_CASES = {
     "an unknown transaction": told(dataset=information("1.2.999", committed=["1.2.3"])),
@@ -182,3 +170,24 @@ def test_what_is_named_as_failed_is_not_committed_whatever_else_is_said(
 
     (report,) = pair.node.reports[before:]
     assert (report.committed, report.failed) == (frozenset(), {"1.2.3": 0x0213})
+
+
+def test_events_and_echoes_are_answered_in_their_order(pair: Pair) -> None:
+    """Pynetdicom answers events in a thread of their own, whenever it comes to them."""
+    sent = [
+        message(9, echo(1)),
+        message(1, Event(message_id=2).encode(), ONE)
+        + message(3, Event(message_id=3).encode(), explicit_one()),
+        message(9, echo(4)),
+    ]
+    request = event_offer(ROLE_SCP).encode()
+    ours, _ = pair.hold(Dialogue(request=request, sent=sent, answers=4))
+
+    assert [
+        line.partition(": ")[2] for line in ours.lines() if "message id" in line
+    ] == [f"message id {number:04X}" for number in (1, 2, 3, 4)]
+    assert statuses(ours.heard) == [0, 0, 0, 0]
+
+
+def explicit_one() -> bytes:
+    return information(TRANSACTION, committed=["1.2.3"], explicit=True)
