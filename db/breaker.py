@@ -13,7 +13,8 @@ from enum import StrEnum
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Table,
+    and_,
+    or_,
     select,
     update,
 )
@@ -22,6 +23,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from db.columns import AnyRow
 from db.desk_tables import destination_states
 from db.engine import Database
+from db.tables import deliveries
+from dicom_node.core.states import WorkState
 from dicom_node.core.types import Delivery
 
 
@@ -82,6 +85,21 @@ class DestinationState:
     reason: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """An attempt that did not reach its destination.
+
+    Args:
+        reason: for people; no value from a data set.
+        begun, at: when the attempt began, and when it failed.
+    """
+
+    destination: str
+    reason: str
+    begun: datetime
+    at: datetime
+
+
 def states(database: Database, *, now: datetime) -> tuple[DestinationState, ...]:
     """Return the state of every destination that was ever called, by name."""
     query = select(destination_states).order_by(destination_states.c.destination)
@@ -102,34 +120,41 @@ def states(database: Database, *, now: datetime) -> tuple[DestinationState, ...]
 
 
 def failed(
-    database: Database,
-    delivery: Delivery,
-    reason: str,
-    *,
-    policy: tuple[BreakerPolicy, float],
-    now: datetime,
-) -> timedelta | None:
+    database: Database, failure: Failure, policy: BreakerPolicy, *, chance: float
+) -> datetime | None:
     """Count a delivery that did not reach its destination, or was put off there.
 
+    Attempts that were under way together when it opened count as one: they tell of
+    the same moment.
+
     Args:
-        policy: and the number of chance, 0..1, for its jitter.
+        chance: 0..1, for the jitter.
 
     Returns:
-        how long nothing is sent there from now on; None while it still is.
+        until when nothing is sent there; None while deliveries go out.
     """
-    rules, chance = policy
     with database.write() as connection:
-        row = _locked(connection, delivery.destination)
-        failures = 1 if row is None else row.failures + 1
-        pause = rules.open_for(failures, chance)
+        row = _locked(connection, failure.destination)
+        failures = 0 if row is None else row.failures
+        until = None if row is None else row.open_until
+        together = (
+            row is not None
+            and until is not None
+            and row.failed_at is not None
+            and row.failed_at > failure.begun
+        )
+        if not together:
+            failures += 1
+            pause = policy.open_for(failures, chance)
+            until = None if pause is None else failure.at + pause
         values = {
             "failures": failures,
-            "failed_at": now,
-            "reason": reason,
-            "open_until": None if pause is None else now + pause,
+            "failed_at": failure.at,
+            "reason": failure.reason,
+            "open_until": until,
         }
-        _write(connection, delivery.destination, values)
-    return pause
+        _write(connection, failure.destination, values)
+    return until
 
 
 def answered(connection: Connection, destination: str, *, now: datetime) -> None:
@@ -170,10 +195,18 @@ def close(database: Database, destinations: Iterable[str] | None = None) -> None
         connection.execute(change)
 
 
-def lets_through(deliveries: Table, now: datetime) -> ColumnElement[bool]:
+def lets_through(now: datetime) -> ColumnElement[bool]:
     """Return the condition that a delivery's destination is not cut off."""
-    cut_off = select(destination_states.c.destination).where(
-        destination_states.c.open_until > now
+    trying = deliveries.alias("trying")
+    tried = select(trying.c.destination).where(
+        trying.c.state == WorkState.RUNNING, trying.c.lease_until > now
+    )
+    state = destination_states.c
+    cut_off = select(state.destination).where(
+        or_(
+            state.open_until > now,
+            and_(state.open_until.is_not(None), state.destination.in_(tried)),
+        )
     )
     return ~deliveries.c.destination.in_(cut_off)
 

@@ -17,7 +17,7 @@ def next_delivery(now: datetime) -> Query:
     """Return the query for deliveries that may be claimed, the first one first."""
     return (
         select(deliveries)
-        .where(due(deliveries, now), lets_through(deliveries, now), ~_overtakes())
+        .where(due(deliveries, now), lets_through(now), ~_overtakes())
         .order_by(deliveries.c.queued_at, deliveries.c.id)
     )
 

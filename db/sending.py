@@ -17,6 +17,8 @@ from dicom_node.core.types import Delivery, Sent, Setback
 
 # A delivery that its destination has taken, and whose proof is waited for.
 STAGE_SENT: Final = "sent"
+# One whose object is not what it has to be: `retry` leaves it alone.
+STAGE_QUARANTINED: Final = "quarantined"
 
 
 def settle_delivery(
@@ -79,7 +81,11 @@ def mark_sent(
             raise LostRace("the delivery has another holder")
         breaker.answered(connection, delivery.destination, now=now)
     return replace(
-        delivery, stage=STAGE_SENT, sent_at=now, chosen=sent.sop_instance_uid
+        delivery,
+        stage=STAGE_SENT,
+        sent_at=now,
+        chosen=sent.sop_instance_uid,
+        status=sent.status,
     )
 
 
@@ -96,16 +102,7 @@ def send_again(
     Raises:
         LostRace: somebody else holds the delivery; nothing was written.
     """
-    step = Move(
-        kind=Kind.DELIVERY,
-        work_id=delivery.delivery_id,
-        source=WorkState.RUNNING,
-        target=WorkState.QUEUED,
-        at=now,
-        attempt=delivery.attempt,
-        reason=setback.reason,
-        status=setback.status,
-    )
+    step = _setback(delivery, setback, WorkState.QUEUED, now=now)
     values = {
         **NO_LEASE,
         "not_before": not_before,
@@ -115,6 +112,40 @@ def send_again(
     }
     with database.write() as connection:
         move(connection, step, values=values, only_if=held(delivery))
+
+
+def quarantine(
+    database: Database, delivery: Delivery, setback: Setback, *, now: datetime
+) -> None:
+    """Give a delivery up whose object must not leave, until it is written anew.
+
+    Raises:
+        LostRace: somebody else holds the delivery; nothing was written.
+    """
+    step = _setback(delivery, setback, WorkState.FAILED, now=now)
+    values = {
+        **NO_LEASE,
+        "settled_at": now,
+        "reason": step.reason,
+        "stage": STAGE_QUARANTINED,
+    }
+    with database.write() as connection:
+        move(connection, step, values=values, only_if=held(delivery))
+
+
+def _setback(
+    delivery: Delivery, setback: Setback, target: WorkState, *, now: datetime
+) -> Move:
+    return Move(
+        kind=Kind.DELIVERY,
+        work_id=delivery.delivery_id,
+        source=WorkState.RUNNING,
+        target=target,
+        at=now,
+        attempt=delivery.attempt,
+        reason=setback.reason,
+        status=setback.status,
+    )
 
 
 def choose(

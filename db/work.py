@@ -245,4 +245,5 @@ def _delivery(connection: Connection, claimed: Claimed) -> Delivery:
         kind=ReportKind(row.kind),
         stage=row.stage,
         sent_at=row.sent_at,
+        status=row.status,
     )

@@ -9,14 +9,16 @@ Each arrow is one transaction. Whatever dies in between, the step runs again: un
 keys and derived UIDs make the second run the same as the first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import db.instances
 import db.outbox
+import db.sending
 import db.studies
 import db.work
 from db.engine import Database
+from dicom_node import delivering
 from dicom_node.core.clock import Clock
 from dicom_node.core.errors import (
     BundleError,
@@ -29,22 +31,21 @@ from dicom_node.core.errors import (
 from dicom_node.core.ids import StudyId
 from dicom_node.core.protocols import (
     Compare,
-    Destination,
     Executor,
     InstanceStore,
     RetryPolicy,
     Router,
 )
-from dicom_node.core.states import Outcome, ReportKind, WorkState
+from dicom_node.core.states import Outcome, WorkState
 from dicom_node.core.types import (
     Delivery,
     Job,
     ReceivedInstance,
     Recorded,
-    ReportFile,
     RoutingDecision,
     Setback,
 )
+from dicom_node.delivering import Outbox as Outbox
 from dicom_node.store.inputs import open_inputs
 from dicom_node.writing import Writing
 
@@ -122,40 +123,27 @@ def on_job(work: Work, job: Job) -> Outcome:
     return prediction.outcome
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outbox:
-    """What turns a delivery into an object in the PACS."""
-
-    database: Database
-    reports: InstanceStore
-    destinations: Mapping[str, Destination]
-    retry: RetryPolicy
-    clock: Clock
-
-
 def on_delivery(outbox: Outbox, delivery: Delivery) -> WorkState:
-    """Send a report; done only once the destination said that it has it.
+    """Send a report; done once the destination has it, and has proven it if it must.
 
     Raises:
         LostRace: the lease lapsed and somebody else has the delivery.
     """
+    prover = outbox.provers.get(delivery.destination)
+    if not delivering.needs_proof(delivery):
+        prover = None
+    begun = outbox.clock.now()
     try:
-        destination = outbox.destinations.get(delivery.destination)
-        if destination is None:
-            raise DeliveryError(
-                "the destination is not in the configuration any more: "
-                "put it back, then run `dicom-node retry`",
-                retryable=False,
-            )
-        sent = destination.send(
-            _report_files(outbox.reports, delivery, destination),
-            chosen=delivery.chosen,
-            on_chosen=lambda uid: db.outbox.choose(outbox.database, delivery, uid),
-        )
+        if delivery.stage != db.sending.STAGE_SENT or prover is None:
+            sent = delivering.send(outbox, delivery)
+            now = outbox.clock.now()
+            if prover is None:
+                db.sending.settle_delivery(outbox.database, delivery, sent, now=now)
+                return WorkState.DONE
+            delivery = db.sending.mark_sent(outbox.database, delivery, sent, now=now)
+        return delivering.prove(outbox, delivery, prover)
     except DeliveryError as error:
-        return _settle_undelivered(outbox, delivery, error)
-    db.outbox.settle_delivery(outbox.database, delivery, sent, now=outbox.clock.now())
-    return WorkState.DONE
+        return delivering.settle_undelivered(outbox, delivery, error, begun=begun)
 
 
 # The steps in detail
@@ -177,32 +165,3 @@ def _try_again(work: Work, job: Job, reason: str) -> Outcome:
 def _give_up(work: Work, job: Job, reason: str) -> Outcome:
     db.work.fail(work.database, job, Setback(reason=reason), now=work.clock.now())
     return Outcome.FAILED
-
-
-def _report_files(
-    store: InstanceStore, delivery: Delivery, destination: Destination
-) -> tuple[ReportFile, ...]:
-    """Order the reports as the destination prefers them."""
-    found = [
-        ReportFile(report=report, path=store.path(report.file_key))
-        for report in delivery.reports
-    ]
-    if delivery.kind is not ReportKind.SR:
-        return tuple(found)
-    by_class = {str(file.report.sop_class_uid): file for file in found}
-    return tuple(by_class[uid] for uid in destination.sop_class_uids if uid in by_class)
-
-
-def _settle_undelivered(
-    outbox: Outbox, delivery: Delivery, error: DeliveryError
-) -> WorkState:
-    now = outbox.clock.now()
-    again = outbox.retry.next_attempt(
-        attempt=delivery.attempt, queued_at=delivery.queued_at, now=now
-    )
-    setback = Setback(reason=str(error), status=error.status)
-    if not error.retryable or again is None:
-        db.work.fail(outbox.database, delivery, setback, now=now)
-        return WorkState.FAILED
-    db.work.requeue(outbox.database, delivery, setback, not_before=again, now=now)
-    return WorkState.QUEUED

@@ -92,6 +92,10 @@ class DeliveryError(NodeError):
         self.status = status
 
 
+class Quarantined(DeliveryError):
+    """An object that is not what it has to be: it never leaves the node."""
+
+
 class DatabaseError(NodeError):
     """The database is down, locked for too long, or has another schema."""
 

@@ -48,6 +48,7 @@ class Delivery:
         queued_at: when it was first queued; bounds the retries.
         stage: "sent" when the destination has it and its proof is waited for.
         sent_at: when the destination took it.
+        status: the last one that it answered.
     """
 
     delivery_id: DeliveryId
@@ -62,6 +63,7 @@ class Delivery:
     kind: ReportKind = ReportKind.SR
     stage: str = ""
     sent_at: datetime | None = None
+    status: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
