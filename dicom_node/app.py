@@ -19,8 +19,10 @@ from dicom_node.core.errors import ReceiveError
 from dicom_node.core.protocols import Destination
 from dicom_node.core.types import ReceivedInstance, Recorded
 from dicom_node.deliver.folder import FolderDestination
+from dicom_node.deliver.mllp import HL7Destination
 from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.deliver.store_scu import DicomDestination
+from dicom_node.messaging import build_suggest, build_writers
 from dicom_node.observe.metrics import ReceiveMetrics
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
 from dicom_node.receive.compare import FileCompare
@@ -164,6 +166,8 @@ def build_destination(table: DestinationTable, settings: Settings) -> Destinatio
     """Make one destination."""
     if table.kind == "folder":
         return FolderDestination(table)
+    if table.kind == "hl7":
+        return HL7Destination(table)
     return DicomDestination(table, calling_ae_title=settings.node.ae_title)
 
 
@@ -232,18 +236,21 @@ def build_work(
 
     executor = build_executor(settings, on_lost=on_lost)
     executor.warm(dict.fromkeys(route.model for route in settings.routes))
+    reports = report_store(settings)
     return pipeline.Work(
         database=database,
         instances=instance_store(settings),
         executor=executor,
         writing=Writing(
             database=database,
-            reports=report_store(settings),
+            reports=reports,
             report_builder=StructuredReportBuilder(
                 node_version=__version__, station_name=settings.node.ae_title
             ),
             destinations=build_destinations(settings),
             clock=SystemClock(),
+            suggest=build_suggest(settings),
+            writers=build_writers(settings, database, reports),
         ),
         clock=SystemClock(),
         attempts=settings.work.job_attempts,

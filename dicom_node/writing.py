@@ -29,6 +29,7 @@ from dicom_node.core.writing import Result
 _WITHOUT_RESULT = (Outcome.NOT_EVALUATED, Outcome.FAILED)
 # The same for every destination; the others are written for each.
 _OBJECTS = (ReportKind.SC, ReportKind.KOS)
+_MESSAGES = (ReportKind.HL7, ReportKind.FHIR, ReportKind.WEBHOOK)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,8 @@ class Writing:
             StoreError: the disk does not take it.
         """
         names = name_receivers(job.destinations, self.destinations, prediction.outcome)
-        wanted = tuple(self._addressees(job, names))
+        told = self._to_be_withdrawn(job, prediction)
+        wanted = tuple((*self._addressees(job, names), *told))
         suggestion = None
         if self.suggest is not None and prediction.outcome not in _WITHOUT_RESULT:
             suggestion = self.suggest.suggest(prediction, now=self.clock.now())
@@ -104,6 +106,20 @@ class Writing:
                 kinds = destination.kinds if destination else (ReportKind.SR,)
                 off = objects is not None and kind in _OBJECTS and kind not in objects
                 if kind in kinds and not off:
+                    yield Addressee(destination=name, kind=kind)
+
+    def _to_be_withdrawn(self, job: Job, prediction: Prediction) -> Iterator[Addressee]:
+        """Name who has a message of an earlier result, when there is none any more."""
+        if prediction.outcome not in _WITHOUT_RESULT:
+            return
+        for name in dict.fromkeys(job.destinations):
+            destination = self.destinations.get(name)
+            if destination is None or destination.send_not_evaluated:
+                continue
+            for kind in destination.kinds:
+                if kind in _MESSAGES and db.reports.earlier_report(
+                    self.database, job, kind=kind, destination=name
+                ):
                     yield Addressee(destination=name, kind=kind)
 
     def _structured(

@@ -177,7 +177,8 @@ def _name(finding: Finding) -> str:
 def _floor(number: float, digits: int) -> float:
     """Cut a number off, so that what is shown is never more than what was found."""
     # What floats make of 0.93 * 100 lies below 93.
-    return floor(round(number * 10**digits, 6)) / 10**digits
+    power = 10.0**digits
+    return floor(round(number * power, 6)) / power
 
 
 def _digits(number: float, digits: int) -> str:
