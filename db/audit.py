@@ -1,5 +1,7 @@
 """Who looked at what and who changed what; never a value from a data set."""
 
+from dataclasses import asdict
+
 from sqlalchemy import insert, select
 
 from db.desk_tables import audit
@@ -7,18 +9,12 @@ from db.engine import Database
 from dicom_node.core.people import AuditEntry
 
 
-def record(database: Database, entry: AuditEntry) -> None:
-    """Write one line; it is on stable storage when this returns."""
+def record(database: Database, *entries: AuditEntry) -> None:
+    """Write lines; they are on stable storage when this returns."""
+    if not entries:
+        return
     with database.write() as connection:
-        connection.execute(
-            insert(audit).values(
-                at=entry.at,
-                who=entry.who,
-                action=entry.action,
-                study_id=entry.study_id,
-                detail=entry.detail,
-            )
-        )
+        connection.execute(insert(audit), [asdict(entry) for entry in entries])
 
 
 def latest(

@@ -4,9 +4,9 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, func, or_, select
 
 from db.codec import decode_header
 from db.columns import AnyRow
@@ -20,6 +20,10 @@ from db.urgency import NO_RANK, RANKS, current_suggestions, ranks
 from dicom_node.core.ids import StudyId
 from dicom_node.core.states import StudyState, Urgency, WorkState
 from dicom_node.core.types import RoutingHeader
+
+_DEFLATED: Final = "1.2.840.10008.1.2.1.99"
+# Such a data set is inflated whole, to a thousand times its size at worst.
+_DEFLATED_BYTES_MAX: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +132,25 @@ def study_page(
         )
 
 
+def first_files(
+    database: Database, study_ids: Collection[StudyId]
+) -> dict[StudyId, str]:
+    """Return for each study the key of a file whose data set is small to read."""
+    chosen: StudyIds = select(studies.c.id).where(studies.c.id.in_(study_ids))
+    small = or_(
+        versions.c.transfer_syntax_uid != _DEFLATED,
+        versions.c.size_bytes <= _DEFLATED_BYTES_MAX,
+    )
+    query = (
+        select(instances.c.study_id, versions.c.file_key)
+        .join(instances, versions.c.instance_id == instances.c.id)
+        .where(versions.c.id.in_(_first_versions(chosen).where(small)))
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return {StudyId(row.study_id): row.file_key for row in rows}
+
+
 def _select(query: StudyQuery, now: datetime) -> "Select[int]":
     ranked = ranks(now)
     rank = func.coalesce(ranked.c.rank, NO_RANK)
@@ -202,7 +225,18 @@ def _counts(connection: Connection, chosen: StudyIds) -> dict[int, int]:
 
 
 def _headers(connection: Connection, chosen: StudyIds) -> dict[int, RoutingHeader]:
-    first = (
+    query = (
+        select(instances.c.study_id, versions.c.header)
+        .join(instances, versions.c.instance_id == instances.c.id)
+        .where(versions.c.id.in_(_first_versions(chosen)))
+    )
+    return {
+        row.study_id: decode_header(row.header) for row in connection.execute(query)
+    }
+
+
+def _first_versions(chosen: StudyIds) -> "Select[int]":
+    return (
         select(func.min(versions.c.id))
         .join(instances, versions.c.instance_id == instances.c.id)
         .where(
@@ -212,14 +246,6 @@ def _headers(connection: Connection, chosen: StudyIds) -> dict[int, RoutingHeade
         )
         .group_by(instances.c.study_id)
     )
-    query = (
-        select(instances.c.study_id, versions.c.header)
-        .join(instances, versions.c.instance_id == instances.c.id)
-        .where(versions.c.id.in_(first))
-    )
-    return {
-        row.study_id: decode_header(row.header) for row in connection.execute(query)
-    }
 
 
 def _suggestions(

@@ -1,4 +1,7 @@
-"""Which suggestions hold now, as SQL: what the reading list is sorted by."""
+"""Which suggestions hold now, as SQL: what the reading list is sorted by.
+
+The same as `db.suggestions` says of single studies, which a test compares.
+"""
 
 from datetime import datetime
 from typing import Any, Final
@@ -17,7 +20,7 @@ NO_RANK: Final = len(RANKS)
 def current_suggestions(now: datetime) -> "Select[*tuple[Any, ...]]":
     """Select the suggestions that hold: not expired, not withdrawn, not replaced.
 
-    A newer revision replaces a model's suggestion when its result is there, not
+    A newer revision replaces a model's suggestion when its job is settled, not
     before: an image that comes late does not take a study from the top of the list.
     """
     later = jobs.alias("later")
@@ -27,7 +30,7 @@ def current_suggestions(now: datetime) -> "Select[*tuple[Any, ...]]":
             later.c.study_id == jobs.c.study_id,
             later.c.model == jobs.c.model,
             later.c.revision > jobs.c.revision,
-            later.c.state == WorkState.DONE,
+            later.c.state.in_((WorkState.DONE, WorkState.FAILED)),
         )
         .exists()
     )

@@ -23,6 +23,7 @@ from dicom_node.observe.metrics import CONGESTED, RECEIVE, STORAGE_FAILING
 from dicom_node.observe.slots import read_slots
 from dicom_node.store.files import FileStore
 from dicom_node.store.instances import InstanceFiles
+from dicom_node.web.api import api_routes
 from dicom_node.web.app import create_app
 from dicom_node.web.checks import ReceiverState, checks, free_bytes
 from dicom_node.web.desk import Desk, PatientKey
@@ -44,7 +45,9 @@ def build_site(settings: Settings) -> ASGIApp:
     Raises:
         ConfigError: the token's file cannot be used.
     """
-    return create_app(build_desk(settings), build_contents(settings))
+    return create_app(
+        build_desk(settings), build_contents(settings), routes=api_routes()
+    )
 
 
 def build_desk(settings: Settings) -> Desk:

@@ -6,7 +6,7 @@ POST).
 """
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 from urllib.parse import parse_qsl, quote
 
@@ -18,6 +18,7 @@ import db.audit
 import db.people
 import db.sessions
 from dicom_node.core.errors import DatabaseError, LostRace, NodeError
+from dicom_node.core.ids import StudyId
 from dicom_node.core.people import LOCAL, AuditEntry, Role, Visitor
 from dicom_node.web import csrf
 from dicom_node.web.desk import Desk
@@ -90,14 +91,20 @@ class Gate:
         return request.client.host if request.client else ""
 
     def record(
-        self, who: str, action: str, *, study_id: int | None = None, detail: str = ""
+        self,
+        who: str,
+        action: str,
+        *,
+        study_ids: Sequence[StudyId | None] = (None,),
+        detail: str = "",
     ) -> None:
-        """Write a line of the audit."""
+        """Write lines of the audit: one, or one for each study."""
         at = self.desk.clock.now()
-        entry = AuditEntry(
-            at=at, who=who, action=action, study_id=study_id, detail=detail
+        entries = (
+            AuditEntry(at=at, who=who, action=action, study_id=one, detail=detail)
+            for one in study_ids
         )
-        db.audit.record(self.desk.database, entry)
+        db.audit.record(self.desk.database, *entries)
 
     def protect(self, request: Request) -> None:
         """Refuse a change that another site's page may have asked for.

@@ -1,0 +1,271 @@
+"""The description of the API (OpenAPI 3.1), served at /api/openapi.json."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final
+
+from dicom_node import __version__
+from dicom_node.core.people import Role
+from dicom_node.web.api_params import (
+    BEFORE,
+    DELIVERIES,
+    DELIVERY,
+    LIMIT,
+    PAGING,
+    STUDIES,
+    UID,
+    Param,
+)
+from dicom_node.web.openapi_schemas import (
+    SCHEMAS,
+    WHOLE,
+    Schema,
+    listed,
+    or_null,
+    record,
+    refer,
+)
+
+_JSON: Final = "application/json"
+_CSRF: Final = {
+    "name": "X-CSRF-Token",
+    "in": "header",
+    "required": False,
+    "description": "of the page, for a browser; not with a bearer token",
+    "schema": {"type": "string", "maxLength": 128},
+}
+_REFUSALS: Final = {
+    400: "a parameter does not fit",
+    401: "neither a valid token nor a login",
+    403: "the role does not reach",
+    413: "the request has a body that is too large",
+    421: "the page is not known by the name in the Host header",
+    503: "the database does not answer",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one address.
+
+    Args:
+        answer: schema of 200.
+        refusals: beside those of every operation, by status.
+        media_type: of 200.
+    """
+
+    path: str
+    name: str
+    text: str
+    answer: Schema
+    path_params: Sequence[Param] = ()
+    query: Sequence[Param] = ()
+    changes: bool = False
+    role: Role | None = Role.VIEWER
+    refusals: Sequence[tuple[int, str]] = ()
+    media_type: str = _JSON
+
+
+def _paged(name: str, schema: str) -> Schema:
+    return record(**{name: listed(refer(schema))}, next_offset=or_null(WHOLE))
+
+
+_NO_STUDY: Final = (404, "no study with this UID was received")
+_NO_DELIVERY: Final = (404, "there is no delivery with this number")
+_LOST: Final = (409, "its state does not allow it")
+
+OPERATIONS: Final = (
+    Operation(
+        path="/api/openapi.json",
+        name="describe",
+        text="This description.",
+        answer={"type": "object"},
+        role=None,
+    ),
+    Operation(
+        path="/api/studies",
+        name="listStudies",
+        text="Studies, the latest first; every parameter narrows them down.",
+        query=STUDIES,
+        answer=_paged("studies", "Study"),
+    ),
+    Operation(
+        path="/api/studies.csv",
+        name="listStudiesAsTable",
+        text="The same as a table.",
+        query=STUDIES,
+        answer={"type": "string"},
+        media_type="text/csv",
+    ),
+    Operation(
+        path="/api/studies/{uid}",
+        name="showStudy",
+        text="One study: its timeline, every rule's verdict, results, deliveries.",
+        path_params=(UID,),
+        answer=refer("Story"),
+        refusals=(_NO_STUDY,),
+    ),
+    Operation(
+        path="/api/studies/{uid}/patient",
+        name="showPatient",
+        text="Whose study it is, from its file. Takes the right to see names; audited.",
+        path_params=(UID,),
+        answer=refer("Patient"),
+        refusals=((404, "there is no such study, or its files are gone"),),
+    ),
+    Operation(
+        path="/api/studies/{uid}/retry",
+        name="retryStudy",
+        text="Put the study's failed jobs and deliveries back.",
+        path_params=(UID,),
+        answer=record(jobs=WHOLE, deliveries=WHOLE),
+        changes=True,
+        role=Role.OPERATOR,
+        refusals=(_NO_STUDY, _LOST),
+    ),
+    Operation(
+        path="/api/studies/{uid}/replay",
+        name="replayStudy",
+        text="Route the study and infer on it again, as a new revision.",
+        path_params=(UID,),
+        answer=record(revision=WHOLE),
+        changes=True,
+        role=Role.OPERATOR,
+        refusals=(_NO_STUDY, _LOST),
+    ),
+    Operation(
+        path="/api/deliveries",
+        name="listDeliveries",
+        text="Deliveries, the latest first.",
+        query=DELIVERIES,
+        answer=_paged("deliveries", "Delivery"),
+    ),
+    Operation(
+        path="/api/deliveries/{delivery}",
+        name="showDelivery",
+        text="One delivery.",
+        path_params=(DELIVERY,),
+        answer=refer("Delivery"),
+        refusals=(_NO_DELIVERY,),
+    ),
+    Operation(
+        path="/api/deliveries/{delivery}/retry",
+        name="retryDelivery",
+        text="Put one failed delivery back.",
+        path_params=(DELIVERY,),
+        answer=record(delivery_id=WHOLE, state={"const": "QUEUED"}),
+        changes=True,
+        role=Role.OPERATOR,
+        refusals=(_NO_DELIVERY, _LOST),
+    ),
+    Operation(
+        path="/api/worklist",
+        name="showWorklist",
+        text="Studies with a suggestion that holds: the most urgent first, then who "
+        "has waited longest.",
+        query=PAGING,
+        answer=_paged("entries", "WorklistEntry"),
+    ),
+    Operation(
+        path="/api/queues",
+        name="showQueues",
+        text="The work there is.",
+        answer=refer("Queues"),
+    ),
+    Operation(
+        path="/api/destinations",
+        name="listDestinations",
+        text="Destinations and what became of their deliveries.",
+        answer=record(destinations=listed(refer("Destination"))),
+    ),
+    Operation(
+        path="/api/models",
+        name="listModels",
+        text="Model bundles with what their cards say.",
+        answer=record(models=listed(refer("Model"))),
+    ),
+    Operation(
+        path="/api/audit",
+        name="listAudit",
+        text="Who looked at what and who changed what, the latest first.",
+        query=(LIMIT, BEFORE),
+        answer=record(entries=listed(refer("AuditEntry"))),
+        role=Role.ADMIN,
+    ),
+)
+
+
+@cache
+def describe() -> dict[str, Any]:
+    """Return the description."""
+    paths: dict[str, dict[str, Any]] = {}
+    for one in OPERATIONS:
+        method = "post" if one.changes else "get"
+        paths.setdefault(one.path, {})[method] = _operation(one)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "dicom-node",
+            "version": __version__,
+            "description": "What the node's pages show, for programs. Research use "
+            "only.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "made by `dicom-node users token add`",
+                }
+            },
+        },
+    }
+
+
+def _operation(one: Operation) -> dict[str, Any]:
+    parameters = [_parameter(param, "path") for param in one.path_params]
+    parameters += [_parameter(param, "query") for param in one.query]
+    if one.changes:
+        parameters.append(_CSRF)
+    refusals = {**_REFUSALS, **dict(one.refusals)}
+    if one.changes:
+        refusals[415] = "the body is no form"
+    answers: dict[str, Any] = {
+        str(status): _refusal(status, text) for status, text in refusals.items()
+    }
+    answers["200"] = {
+        "description": "done" if one.changes else "found",
+        "content": {one.media_type: {"schema": one.answer}},
+    }
+    return {
+        "operationId": one.name,
+        "summary": one.text,
+        "description": f"Takes the role {one.role}." if one.role else "For everybody.",
+        "parameters": parameters,
+        "responses": answers,
+        "security": [{"token": []}] if one.role else [],
+    }
+
+
+def _parameter(param: Param, place: str) -> dict[str, Any]:
+    schema = dict(param.schema)
+    if param.default is not None:
+        schema["default"] = param.default
+    return {
+        "name": param.name,
+        "in": place,
+        "required": place == "path",
+        "description": param.text,
+        "schema": schema,
+    }
+
+
+def _refusal(status: int, text: str) -> dict[str, Any]:
+    plain = status in (413, 421)  # the guard's, before anybody knows who wants JSON
+    content = {"text/plain": {"schema": {"type": "string"}}}
+    if not plain:
+        content = {_JSON: {"schema": refer("Error")}}
+    return {"description": text, "content": content}
