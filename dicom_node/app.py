@@ -16,6 +16,7 @@ from db.engine import Database
 from dicom_node import __version__, pipeline
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ReceiveError
+from dicom_node.core.proof import CommitmentAnswer
 from dicom_node.core.protocols import Destination
 from dicom_node.core.types import ReceivedInstance, Recorded
 from dicom_node.deliver.folder import FolderDestination
@@ -27,7 +28,6 @@ from dicom_node.observe.metrics import ReceiveMetrics
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
 from dicom_node.receive.compare import FileCompare
 from dicom_node.receive.congestion import Congestion, Supplies
-from dicom_node.receive.events import CommitmentReport
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
 from dicom_node.receive.stored import read_stored
@@ -119,12 +119,12 @@ def build_acceptor(
     return Acceptor(options, parts)
 
 
-def _record_commitment(database: Database, report: CommitmentReport) -> bool:
+def _record_commitment(database: Database, answer: CommitmentAnswer) -> bool:
     return db.commitments.answer(
         database,
-        report.transaction_uid,
-        committed=report.committed,
-        failed=report.failed,
+        answer.transaction_uid,
+        committed=answer.committed,
+        failed=answer.failed,
         now=SystemClock().now(),
     )
 

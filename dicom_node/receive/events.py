@@ -6,7 +6,7 @@ Source: PS3.4 J.3.3, PS3.7 10.1.1 and 10.3.1.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Final
@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
 from dicom_node.core.errors import CannotUnderstand, DatabaseError
+from dicom_node.core.proof import CommitmentAnswer
 from dicom_node.receive.elements import walk
 from dicom_node.receive.limits import ScanLimits
 from dicom_node.receive.progress import Wanted
@@ -69,22 +70,8 @@ class EventRequest:
     event_type: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitmentReport:
-    """What an archive has taken responsibility for.
-
-    Args:
-        committed: SOP Instance UIDs; none that is also named as failed.
-        failed: Failure Reason by SOP Instance UID, where one was given.
-    """
-
-    transaction_uid: str
-    committed: frozenset[str]
-    failed: Mapping[str, int]
-
-
 # Says whether the node asked with this Transaction UID; returns when it is recorded.
-OnCommitment = Callable[[CommitmentReport], bool]
+OnCommitment = Callable[[CommitmentAnswer], bool]
 
 
 class _Refused(Exception):
@@ -147,7 +134,7 @@ def _refuse(request: EventRequest, status: int, reason: str) -> int:
     return status
 
 
-def _read(request: EventRequest, encoded: bytes) -> CommitmentReport:
+def _read(request: EventRequest, encoded: bytes) -> CommitmentAnswer:
     if request.affected_sop_class_uid != request.abstract_syntax:
         raise _Refused(NO_SUCH_CLASS, "Affected SOP Class UID is another service's")
     if request.affected_sop_instance_uid != COMMITMENT_INSTANCE:
@@ -186,17 +173,14 @@ def _decode(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
         raise _Refused(MISTYPED_ARGUMENT, "it cannot be parsed") from None
 
 
-def _report(dataset: Dataset) -> CommitmentReport:
+def _report(dataset: Dataset) -> CommitmentAnswer:
     transaction_uid = _uid(dataset, _TRANSACTION_UID, "Transaction UID")
     referenced = {_instance(item) for item in _items(dataset, _REFERENCED_SOPS)}
-    refused = [
-        (_instance(item), _value(item, _FAILURE_REASON))
-        for item in _items(dataset, _FAILED_SOPS)
-    ]
-    return CommitmentReport(
+    failed = {_instance(item): _reason(item) for item in _items(dataset, _FAILED_SOPS)}
+    return CommitmentAnswer(
         transaction_uid=transaction_uid,
-        committed=frozenset(referenced - {uid for uid, _ in refused}),
-        failed={uid: code for uid, code in refused if isinstance(code, int)},
+        committed=frozenset(referenced - failed.keys()),
+        failed=failed,
     )
 
 
@@ -204,6 +188,12 @@ def _items(dataset: Dataset, tag: int) -> list[Dataset]:
     """Return the items of a sequence; those of one that is no sequence fail later."""
     value = _value(dataset, tag)
     return [] if value is None else list(value)  # type: ignore[call-overload]
+
+
+def _reason(item: Dataset) -> int:
+    """Return the Failure Reason; one that is missing is the most general."""
+    value = _value(item, _FAILURE_REASON)
+    return value if isinstance(value, int) else PROCESSING_FAILURE
 
 
 def _instance(item: Dataset) -> str:

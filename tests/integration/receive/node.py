@@ -13,11 +13,11 @@ from pydicom.filereader import read_file_meta_info
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ReceiveError
 from dicom_node.core.ids import InstanceId, StudyId
+from dicom_node.core.proof import CommitmentAnswer
 from dicom_node.core.states import Receipt
 from dicom_node.core.types import AssociationRecord, ReceivedInstance, Recorded
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
 from dicom_node.receive.congestion import Congestion
-from dicom_node.receive.events import CommitmentReport
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
 from dicom_node.store.instances import InstanceFiles
@@ -37,9 +37,9 @@ class Node:
     ends: list[str] = field(default_factory=list)
     open: int = 0
     disk_failures: int = 0
-    reports: list[CommitmentReport] = field(default_factory=list)
+    reports: list[CommitmentAnswer] = field(default_factory=list)
     # What the database says of a report: whether the transaction is known.
-    answer: Callable[[CommitmentReport], bool] = lambda _: True
+    answer: Callable[[CommitmentAnswer], bool] = lambda _: True
 
     def record(
         self, received: Sequence[ReceivedInstance]
@@ -61,7 +61,7 @@ class Node:
             file_key=received.file_key,
         )
 
-    def on_commitment(self, report: CommitmentReport) -> bool:
+    def on_commitment(self, report: CommitmentAnswer) -> bool:
         known = self.answer(report)
         if known:
             self.reports.append(report)
