@@ -1,4 +1,4 @@
-"""A destination that is a folder: each report a file, whole or not there."""
+"""A destination that is a folder: each object a file, whole or not there."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ from dicom_node.deliver.status import SUCCESS
 
 
 class FolderDestination:
-    """Writes `<SOP Instance UID of the report>.dcm` into a folder."""
+    """Writes `<SOP Instance UID>.dcm` into a folder."""
 
     def __init__(self, settings: DestinationTable) -> None:
         if settings.folder is None:
@@ -22,8 +22,12 @@ class FolderDestination:
                 f"destination '{settings.name}' of kind 'folder' needs folder"
             )
         self.name = settings.name
-        self.kinds: tuple[ReportKind, ...] = (ReportKind.SR,)
-        self.sop_class_uids = tuple(SR_CLASS_UIDS[name] for name in settings.sr_classes)
+        self.kinds = tuple(ReportKind(name) for name in settings.objects)
+        self.sop_class_uids = tuple(
+            SR_CLASS_UIDS[name]
+            for name in settings.sr_classes
+            if ReportKind.SR in self.kinds
+        )
         self.send_not_evaluated = settings.send_not_evaluated
         self._folder: Path = settings.folder
 
