@@ -27,6 +27,7 @@ from dicom_node.web.api import api_routes
 from dicom_node.web.app import create_app
 from dicom_node.web.checks import ReceiverState, checks, free_bytes
 from dicom_node.web.desk import Desk, PatientKey
+from dicom_node.web.limits import LoginLimits
 from dicom_node.web.pages import Contents
 from dicom_node.web.token import Token
 
@@ -45,9 +46,18 @@ def build_site(settings: Settings) -> ASGIApp:
     Raises:
         ConfigError: the token's file cannot be used.
     """
-    return create_app(
-        build_desk(settings), build_contents(settings), routes=api_routes()
-    )
+    return assemble(build_desk(settings), build_contents(settings))
+
+
+def assemble(
+    desk: Desk, contents: Contents, *, limits: LoginLimits | None = None
+) -> ASGIApp:
+    """Put the API and the pages around what they work with.
+
+    Args:
+        limits: of logins, instead of new ones.
+    """
+    return create_app(desk, contents, routes=api_routes(), limits=limits)
 
 
 def build_desk(settings: Settings) -> Desk:
