@@ -12,6 +12,7 @@ from dicom_node.worklist.hl7_text import coded, escape, number
 PRELIMINARY: Final = "P"  # HL7 table 0085; never F: a person's signature
 CORRECTED: Final = "C"
 WITHDRAWN: Final = "X"
+NO_SUB_ID: Final = "0"  # in v2.3.1 OBX-4 may not be empty
 
 _PRESENCE: Final = {  # CID 240
     True: CodedConcept(value="52101004", scheme="SCT", meaning="Present"),
@@ -129,7 +130,7 @@ def _standing(message: Message) -> Iterator[Observation]:
             yield Observation(
                 concept=filled[_CONCEPT],
                 kind="" if kind in ("CE", "CWE") else kind,
-                sub_id=filled[_SUB_ID],
+                sub_id="" if filled[_SUB_ID] == NO_SUB_ID else filled[_SUB_ID],
                 status=WITHDRAWN,
             )
 

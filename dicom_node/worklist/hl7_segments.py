@@ -7,7 +7,12 @@ from typing import Final
 
 from dicom_node.core.hl7 import CODECS
 from dicom_node.core.types import CodedConcept, Prediction
-from dicom_node.worklist.hl7_observations import CORRECTED, PRELIMINARY, Observation
+from dicom_node.worklist.hl7_observations import (
+    CORRECTED,
+    NO_SUB_ID,
+    PRELIMINARY,
+    Observation,
+)
 from dicom_node.worklist.hl7_text import (
     SEPARATORS,
     coded,
@@ -171,7 +176,7 @@ def _observations(content: Content, form: Form, stamp: Stamp) -> Iterator[str]:
             (1, str(place)),
             (2, one.kind or ("CWE" if form.version in _HAS_CWE else "CE")),
             (3, one.concept),
-            (4, one.sub_id),
+            (4, one.sub_id or (NO_SUB_ID if form.version == "2.3.1" else "")),
             (5, one.value),
             (6, one.unit),
             (7, escape(one.normal)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 from dicom_node.core.errors import ReportError
 from dicom_node.core.types import CodedConcept, InputFile, Prediction
@@ -113,7 +114,7 @@ def _order(header: Dataset) -> Order:
         modality=text_of(header, "Modality"),
         patient_id=_identifier(header, "PatientID"),
         patient_id_issuer=_patient_id_issuer(header),
-        patient_name=text_of(header, "PatientName")[:_MAX_TEXT],
+        patient_name=_text(header, "PatientName"),
         birth_date=_matching(_DATE, text_of(header, "PatientBirthDate")),
         sex=text_of(header, "PatientSex") if _has_sex(header) else "",
         accession_number=_agreed(places, "AccessionNumber"),
@@ -122,7 +123,7 @@ def _order(header: Dataset) -> Order:
         procedure=_procedure(header, requests),
         procedure_description=next(
             filter(None, (_procedure_text(place) for place in places)), ""
-        )[:_MAX_TEXT],
+        ),
         study_date=_matching(_DATE, text_of(header, "StudyDate")),
         study_time=_matching(_TIME, text_of(header, "StudyTime")),
         utc_offset=_matching(_OFFSET, text_of(header, "TimezoneOffsetFromUTC")),
@@ -139,9 +140,27 @@ def _items(dataset: Dataset, keyword: str) -> tuple[Dataset, ...]:
 
 
 def _identifier(dataset: Dataset, keyword: str) -> str:
-    """Return an identifier; one longer than its VR allows names nothing."""
+    """Return an identifier; several, or one longer than its VR allows, name nothing."""
+    if len(_values(dataset, keyword)) > 1:
+        return ""
     text = text_of(dataset, keyword)
     return text if len(text) <= _MAX_IDENTIFIER else ""
+
+
+def _text(dataset: Dataset, keyword: str) -> str:
+    """Return a text, of several the first: a backslash in it separates values."""
+    values = _values(dataset, keyword)
+    return str(values[0]).strip()[:_MAX_TEXT] if values else ""
+
+
+def _values(dataset: Dataset, keyword: str) -> tuple[object, ...]:
+    try:
+        value = dataset.get(keyword)
+    except UNREADABLE:
+        return ()
+    if isinstance(value, MultiValue):
+        return tuple(value)
+    return () if value is None else (value,)
 
 
 def _agreed(places: Iterable[Dataset], keyword: str) -> str:
@@ -186,14 +205,14 @@ def _procedure(header: Dataset, requests: Sequence[Dataset]) -> CodedConcept | N
         value = _identifier(item, "CodeValue") or _identifier(item, "LongCodeValue")
         scheme = _identifier(item, "CodingSchemeDesignator")
         if value and scheme:
-            meaning = text_of(item, "CodeMeaning")[:_MAX_TEXT]
+            meaning = _text(item, "CodeMeaning")
             return CodedConcept(value=value, scheme=scheme, meaning=meaning)
     return None
 
 
 def _procedure_text(place: Dataset) -> str:
-    asked = text_of(place, "RequestedProcedureDescription")
-    return asked or text_of(place, "StudyDescription")
+    asked = _text(place, "RequestedProcedureDescription")
+    return asked or _text(place, "StudyDescription")
 
 
 def _has_sex(header: Dataset) -> bool:

@@ -31,6 +31,7 @@ from dicom_node.core.types import (
     Suggestion,
 )
 from dicom_node.core.writing import Result
+from dicom_node.part10.reading import hushed
 
 CR = SOPClassUID("1.2.840.10008.5.1.4.1.1.1")
 STUDY = "1.2.826.0.1.3680043.8.498.1"
@@ -121,11 +122,12 @@ def image_file(folder: Path, **attributes: Any) -> InputFile:
         "TimezoneOffsetFromUTC": "+0100",
         **attributes,
     }
-    for keyword, value in given.items():
-        if value is not None:
-            setattr(header, keyword, value)
     path = folder / "image.dcm"
-    header.save_as(path, enforce_file_format=True)
+    with hushed():  # some senders write what no VR allows
+        for keyword, value in given.items():
+            if value is not None:
+                setattr(header, keyword, value)
+        header.save_as(path, enforce_file_format=True)
     return InputFile(
         sop_instance_uid=IMAGE,
         sop_class_uid=CR,
