@@ -117,6 +117,8 @@ class WorkTable(Table):
         jobs_at_once: studies that one worker has in hand, to fill its batches.
         starve_seconds: jobs that have waited for longer get every fourth turn,
             whatever their priority.
+        breaker_failures: in a row, until a destination is left alone for a time that
+            doubles from breaker_first_seconds to breaker_longest_seconds.
     """
 
     poll_seconds: Annotated[float, Field(gt=0)] = 0.25
@@ -127,6 +129,9 @@ class WorkTable(Table):
     retry_first_seconds: Annotated[float, Field(gt=0)] = 5.0
     retry_longest_seconds: Annotated[float, Field(gt=0)] = 900.0
     give_up_after_hours: Annotated[float, Field(gt=0)] = 72.0
+    breaker_failures: Annotated[int, Field(ge=1)] = 5
+    breaker_first_seconds: Annotated[float, Field(gt=0)] = 15.0
+    breaker_longest_seconds: Annotated[float, Field(gt=0)] = 300.0
     drain_seconds: Annotated[float, Field(gt=0)] = 30.0
 
 

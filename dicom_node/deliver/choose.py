@@ -13,6 +13,7 @@ from pydicom.uid import (
 from config.destinations import SRClass
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReportFile
 
 SR_CLASS_UIDS: Final[dict[SRClass, str]] = {
@@ -30,18 +31,26 @@ def rank_reports(
 ) -> list[ReportFile]:
     """Return the reports that may be sent, best first; only the one chosen before.
 
+    Args:
+        sop_class_uids: of structured reports, best first; other kinds have but one.
+
     Raises:
         DeliveryError: there is none.
     """
     if chosen is not None:
         usable = [r for r in reports if r.report.sop_instance_uid == chosen]
     else:
-        usable = [r for r in reports if r.report.sop_class_uid in sop_class_uids]
-        usable.sort(key=lambda item: sop_class_uids.index(item.report.sop_class_uid))
+        rank = {uid: number for number, uid in enumerate(sop_class_uids)}
+        usable = [
+            r
+            for r in reports
+            if r.report.kind is not ReportKind.SR or r.report.sop_class_uid in rank
+        ]
+        usable.sort(key=lambda item: rank.get(item.report.sop_class_uid, 0))
     if not usable:
         raise DeliveryError(
-            "there is no report in an SR class of this destination, or not the one "
-            "that an earlier attempt sent: run `dicom-node replay` on the study",
+            "nothing was written of this kind, or in an SR class of this destination, "
+            "or not what an earlier attempt sent: run `dicom-node replay` on the study",
             retryable=False,
         )
     return usable

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from config.destinations import DestinationTable
 from dicom_node.core.errors import UsageError
 from dicom_node.core.tls import TLSFiles
 
@@ -51,3 +52,22 @@ class Peer:
             return f"{key} of destination '{self.name}'"
         options = {"ae_title": "called", "host and port": "to", "private_key": "key"}
         return f"--{options.get(key, key)}"
+
+
+def peer_of(settings: DestinationTable, calling_ae_title: str) -> Peer:
+    """Return whom to call for a destination of kind "dicom"."""
+    tls = TLSFiles(
+        ca=settings.ca,
+        certificate=settings.certificate,
+        private_key=settings.private_key,
+        where=f"destination '{settings.name}'",
+    )
+    return Peer(
+        host=settings.host,
+        port=settings.port,
+        called_ae_title=settings.ae_title,
+        calling_ae_title=calling_ae_title,
+        timeout_seconds=settings.timeout_seconds,
+        name=settings.name,
+        tls=tls if settings.tls else None,
+    )

@@ -277,14 +277,17 @@ def test_a_report_changed_on_disk_is_never_sent(report: ReportFile) -> None:
     assert received.uids == []
 
 
-def test_the_probe_says_which_sr_classes_are_accepted() -> None:
+def test_the_probe_says_what_is_accepted_and_what_goes_out() -> None:
     with running_peer(Behaviour(classes=[ENHANCED])) as (port, _):
         probe = _destination(port).probe()
-        _destination(port).check()
 
-    assert probe.accepted == ("enhanced",)
-    assert probe.refused == ("comprehensive3d", "comprehensive")
+    taken = [offer.what for offer in probe.offers if offer.syntaxes]
+    assert taken == ["Enhanced SR Storage"]
+    assert [offer.what for offer in probe.offers if offer.used] == taken
     assert probe.seconds > 0
+    (fault,) = probe.faults
+    assert "Secondary Capture Image Storage" in fault
+    assert "take 'sc' out of objects of destination" in fault
 
 
 def test_dcmtk_stores_the_report(storescp: StoreScp, report: ReportFile) -> None:
