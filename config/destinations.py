@@ -16,6 +16,7 @@ SRClass = Literal["comprehensive3d", "comprehensive", "enhanced"]
 Commitment = Literal["off", "wanted", "required"]
 ReadBack = Literal["off", "c-find", "qido"]
 HL7Version = Literal["2.3.1", "2.4", "2.5", "2.5.1", "2.6"]
+IdentifierSystem = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9+.-]*:\S+$")]
 # Of HL7 table 0211.
 HL7Charset = Literal["UNICODE UTF-8", "8859/1", "KS X 1001"]
 
@@ -41,6 +42,9 @@ _ONLY_FOR: Final = {
     "commitment_seconds": frozenset({"dicom"}),
     "commitment_requests": frozenset({"dicom"}),
     "read_back": frozenset({"dicom", "stow"}),
+    "patient_id_systems": frozenset({"fhir"}),
+    "accession_systems": frozenset({"fhir"}),
+    "patient_identity": frozenset({"webhook"}),
     "receiving_application": frozenset({"hl7"}),
     "receiving_facility": frozenset({"hl7"}),
     "version": frozenset({"hl7"}),
@@ -71,6 +75,10 @@ class DestinationTable(Table):
         token_file: holds the bearer token of an HTTP kind, readable by this user only.
         username: of an HTTP kind, with the passcode in `passcode_file`.
         secret_file: what a webhook is signed with, readable by this user only.
+        patient_id_systems: of kind "fhir", the URI of each issuer's Patient IDs, by the
+            issuer's name; "" for images that name none.
+        accession_systems: the same of Accession Numbers.
+        patient_identity: of kind "webhook", whether it is told whose study it is.
         ack_seconds: how long an HL7 acknowledgement is waited for.
     """
 
@@ -97,6 +105,9 @@ class DestinationTable(Table):
     username: str = ""
     passcode_file: Path | None = None
     secret_file: Path | None = None
+    patient_id_systems: dict[str, IdentifierSystem] = Field(default_factory=dict)
+    accession_systems: dict[str, IdentifierSystem] = Field(default_factory=dict)
+    patient_identity: bool = False
     receiving_application: Annotated[str, Field(max_length=180)] = ""
     receiving_facility: Annotated[str, Field(max_length=180)] = ""
     version: HL7Version = "2.5.1"
