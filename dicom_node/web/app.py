@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -22,7 +22,7 @@ from dicom_node.web.headers import STATIC, Guard, GuardRules
 from dicom_node.web.limits import LoginLimits
 from dicom_node.web.login import login_routes
 from dicom_node.web.pages import Contents, monitor_routes
-from dicom_node.web.problems import Problem, tell
+from dicom_node.web.problems import Problem, is_api, tell
 from dicom_node.web.templates import Furnish
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -102,6 +102,11 @@ def _explain(request: Request, error: Exception) -> Response:
 
 
 def _apologise(request: Request, _error: Exception) -> Response:
-    """Answer for a fault of ours; the log has its class and line."""
+    """Answer for a fault of ours, which may be one of the templates.
+
+    The log has its class and line.
+    """
     text = "something went wrong here: the node's log has the class of the error"
-    return tell(request, Problem(500, text))
+    if is_api(request):
+        return JSONResponse({"error": text}, status_code=500)
+    return PlainTextResponse(text + "\n", status_code=500)
