@@ -19,7 +19,8 @@ from dicom_node.core.states import Receipt
 from dicom_node.core.types import ReceivedInstance, Recorded
 
 # PS3.4 B.5: every SR Storage. A report may be this node's own.
-SR_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.88."
+_SR_PREFIX: Final = "1.2.840.10008.5.1.4.1.1.88."  # Key Object Selection too
+_SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 
 # The columns of a first version, in the order of the drivers' parameters; what
 # every first version has alike is in the statement.
@@ -85,6 +86,11 @@ class Direct(Protocol):
         """Close every connection that is not in use."""
 
 
+def is_of_own_class(sop_class_uid: str) -> bool:
+    """Say whether this node writes objects of the class."""
+    return sop_class_uid.startswith(_SR_PREFIX) or sop_class_uid == _SECONDARY_CAPTURE
+
+
 def arrival(item: ReceivedInstance) -> Arrival | None:
     """Return the instance as this way takes it; None if a column would change it."""
     texts = (
@@ -100,7 +106,7 @@ def arrival(item: ReceivedInstance) -> Arrival | None:
         or len(item.called_ae_title) > AE_LENGTH
         or len(item.peer_address) > AE_LENGTH
         or len(item.header.accession_number) > NAME_LENGTH
-        or item.sop_class_uid.startswith(SR_PREFIX)
+        or is_of_own_class(item.sop_class_uid)
         or item.received_at.tzinfo is None
     ):
         return None

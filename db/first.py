@@ -5,7 +5,7 @@ from typing import Final
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from db.columns import new_id
-from db.direct import SR_PREFIX
+from db.direct import is_of_own_class
 from db.tables import instances, reports, studies
 from db.versions import add_version
 from dicom_node.core.ids import InstanceId, StudyId
@@ -78,7 +78,7 @@ def _is_own_result(
     connection: Connection, received: ReceivedInstance, own_manufacturer: str
 ) -> bool:
     if (
-        received.sop_class_uid.startswith(SR_PREFIX)
+        is_of_own_class(received.sop_class_uid)
         and received.header.manufacturer.strip() == own_manufacturer
     ):
         return True

@@ -1,34 +1,29 @@
 """Builds the DICOM SR of a prediction: TID 1500 in up to three SOP classes."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import tzinfo
-from io import BytesIO
 from typing import Final
 
-from pydicom import dcmread, dcmwrite
-from pydicom.charset import python_encoding
 from pydicom.dataset import Dataset
-from pydicom.multival import MultiValue
-from pydicom.uid import UID, ExplicitVRLittleEndian
+from pydicom.uid import UID
 
 from dicom_node.core.errors import ReportError
 from dicom_node.core.ids import (
-    SeriesInstanceUID,
     SOPClassUID,
     SOPInstanceUID,
     derive_uid,
     digest_inputs,
 )
-from dicom_node.core.states import Outcome
+from dicom_node.core.states import Outcome, ReportKind
 from dicom_node.core.types import InputFile, Prediction, Report
+from dicom_node.report.encoding import finished_report
 from dicom_node.report.evidence import (
     Evidence,
     evidence_items,
     gather_evidence,
     replaced_by,
 )
-from dicom_node.report.header import Equipment, build_header, file_meta
+from dicom_node.report.header import Equipment, build_header
 from dicom_node.report.measurement import Observer, build_tree
 from dicom_node.report.reading import UNREADABLE, hushed
 
@@ -38,8 +33,6 @@ COMPREHENSIVE_SR: Final = SOPClassUID("1.2.840.10008.5.1.4.1.1.88.33")
 ENHANCED_SR: Final = SOPClassUID("1.2.840.10008.5.1.4.1.1.88.22")
 SOP_CLASS_UIDS: Final = (COMPREHENSIVE_3D_SR, COMPREHENSIVE_SR, ENHANCED_SR)
 
-_UTF_8: Final = "ISO_IR 192"
-_TEXT_VRS: Final = {"PN", "LO", "SH", "LT", "ST", "UT", "UC"}
 _WITHOUT_RESULT: Final = {Outcome.NOT_EVALUATED, Outcome.FAILED}
 
 
@@ -63,7 +56,7 @@ class StructuredReportBuilder:
         station_name: str = "",
         local_zone: tzinfo | None = None,
     ) -> None:
-        self._equipment = Equipment(
+        self.equipment = Equipment(
             manufacturer=manufacturer,
             node_version=node_version,
             device_serial_number=device_serial_number,
@@ -108,11 +101,11 @@ class StructuredReportBuilder:
     ) -> tuple[tuple[Report, bytes], ...]:
         evidence = gather_evidence(files, prediction)
         observer = Observer(
-            name=self._equipment.station_name or self._equipment.manufacturer,
-            manufacturer=prediction.manufacturer or self._equipment.manufacturer,
-            serial_number=self._equipment.device_serial_number,
+            name=self.equipment.station_name or self.equipment.manufacturer,
+            manufacturer=prediction.manufacturer or self.equipment.manufacturer,
+            serial_number=self.equipment.device_serial_number,
         )
-        shared = build_header(evidence, prediction, self._equipment)
+        shared = build_header(evidence, prediction, self.equipment)
         shared.update(build_tree(prediction, evidence, observer=observer))
         items = evidence_items(evidence.study_instance_uid, evidence.cited)
         if items:
@@ -132,22 +125,15 @@ class StructuredReportBuilder:
                 report.PredecessorDocumentsSequence = evidence_items(
                     evidence.study_instance_uid, replaced
                 )
-            made.append(self._finish(report, evidence))
+            made.append(
+                finished_report(
+                    report,
+                    evidence.source,
+                    kind=ReportKind.SR,
+                    node_version=self.equipment.node_version,
+                )
+            )
         return tuple(made)
-
-    def _finish(self, report: Dataset, evidence: Evidence) -> tuple[Report, bytes]:
-        report.file_meta = file_meta(
-            report.SOPClassUID, report.SOPInstanceUID, self._equipment.node_version
-        )
-        content = encode(report, _defined_terms(evidence.source))
-        made = Report(
-            sop_class_uid=SOPClassUID(str(report.SOPClassUID)),
-            sop_instance_uid=SOPInstanceUID(str(report.SOPInstanceUID)),
-            series_instance_uid=SeriesInstanceUID(str(report.SeriesInstanceUID)),
-            file_key="",
-            sha256=hashlib.sha256(content).hexdigest(),
-        )
-        return made, content
 
 
 def report_uid(
@@ -172,73 +158,3 @@ def report_uid(
             *kind,
         )
     )
-
-
-def encode(report: Dataset, terms: list[str] | None) -> bytes:
-    """Write the report in its source's character set, in UTF-8 if that loses text.
-
-    Args:
-        terms: the source's Specific Character Set, None if it is not usable; []
-            stands for the default repertoire.
-    """
-    meant = _texts(report)
-    if terms is not None and (terms or all(text.isascii() for text in meant)):
-        content = _write(report, terms)
-        if content is not None and _reads_back(content, meant):
-            return content
-    content = _write(report, [_UTF_8])
-    if content is None or not _reads_back(content, meant):
-        raise ReportError("a text of the source cannot be written in any character set")
-    return content
-
-
-def _defined_terms(source: Dataset) -> list[str] | None:
-    """Return the source's character set, None where it names one nobody knows."""
-    value = source.get("SpecificCharacterSet")
-    many = list(value) if isinstance(value, MultiValue | list) else [value or ""]
-    terms = [str(one or "") for one in many]
-    if not any(terms):
-        return []
-    known = all(term in python_encoding for term in terms if term)
-    return terms if known else None
-
-
-def _write(report: Dataset, terms: list[str]) -> bytes | None:
-    if terms:
-        report.SpecificCharacterSet = terms if len(terms) > 1 else terms[0]
-    elif "SpecificCharacterSet" in report:
-        del report.SpecificCharacterSet
-    buffer = BytesIO()
-    try:
-        dcmwrite(
-            buffer,
-            report,
-            implicit_vr=False,
-            little_endian=True,
-            enforce_file_format=True,
-        )
-    except UnicodeError:
-        return None
-    return buffer.getvalue()
-
-
-def _reads_back(content: bytes, meant: list[str]) -> bool:
-    read = dcmread(BytesIO(content))
-    return (
-        read.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
-        and _texts(read) == meant
-    )
-
-
-def _texts(dataset: Dataset) -> list[str]:
-    """Return every text of a data set, in the order of its elements."""
-    found: list[str] = []
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
-                found += _texts(item)
-        elif element.VR in _TEXT_VRS:
-            many = element.value
-            values = many if isinstance(many, MultiValue | list) else [many]
-            found += [str(one).rstrip(" ") for one in values if one is not None]
-    return found

@@ -23,12 +23,14 @@ class LeftOut:
             for this model.
         reason: a sentence for people; several, where there are too many to tell
             apart.
-        text: `reason`, and of how many of how many images.
+        counted: `reason`, and of how many of how many images.
+        text: `counted`, and how many of them `images` are, if not all.
         images: those that can be referenced, at most MAX_REFERENCES.
     """
 
     failed: bool
     reason: str
+    counted: str
     text: str
     images: tuple[ImageReference, ...]
 
@@ -65,6 +67,7 @@ def left_out(prediction: Prediction, evidence: Evidence) -> tuple[LeftOut, ...]:
                 LeftOut(
                     failed=failed,
                     reason=reason,
+                    counted=_count(reason, len(members), len(images)),
                     text=_say(reason, len(members), len(images), len(named)),
                     images=tuple(named[:MAX_REFERENCES]),
                 )
@@ -95,9 +98,13 @@ def _reason(image: ImageResult) -> str:
     return (image.error or image.skipped).rstrip(".")
 
 
-def _say(reason: str, count: int, total: int, named: int) -> str:
+def _count(reason: str, count: int, total: int) -> str:
     verb = "was" if count == 1 else "were"
-    text = f"{count} of {total} images {verb} not evaluated: {reason}."
+    return f"{count} of {total} images {verb} not evaluated: {reason}."
+
+
+def _say(reason: str, count: int, total: int, named: int) -> str:
+    text = _count(reason, count, total)
     if min(named, MAX_REFERENCES) < count:
         text += f" {min(named, MAX_REFERENCES)} of them are referenced here."
     return text

@@ -51,7 +51,7 @@ def build_tree(
             model without name or version, or a concept that is not one.
     """
     report = sr.MeasurementReport(
-        observation_context=_observation_context(prediction, observer),
+        observation_context=observation_context(prediction, observer),
         procedure_reported=procedures_reported(evidence),
         imaging_measurements=_groups(prediction, evidence),
         title=terms.REPORT_TITLE,
@@ -74,7 +74,7 @@ def procedures_reported(evidence: Evidence) -> list[sr.CodedConcept]:
     return found or [sr.CodedConcept.from_code(generic)]
 
 
-def _observation_context(
+def observation_context(
     prediction: Prediction, observer: Observer
 ) -> sr.ObservationContext:
     return sr.ObservationContext(

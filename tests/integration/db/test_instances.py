@@ -176,10 +176,19 @@ def test_a_report_of_this_node_that_comes_back_leaves_its_study_alone(
     assert samples.enter(database, _returned()).receipt is Receipt.REPEAT
 
 
+@pytest.mark.parametrize(
+    "sop_class_uid",
+    [
+        samples.COMPREHENSIVE_3D,
+        SOPClassUID("1.2.840.10008.5.1.4.1.1.7"),
+        SOPClassUID("1.2.840.10008.5.1.4.1.1.88.59"),
+    ],
+)
 def test_a_result_of_a_node_before_this_one_is_known_by_its_manufacturer(
-    database: Database,
+    database: Database, sop_class_uid: SOPClassUID
 ) -> None:
-    entered = samples.enter(database, _returned("dicom-node", "2.25.5"))
+    item = replace(_returned("dicom-node", "2.25.5"), sop_class_uid=sop_class_uid)
+    entered = samples.enter(database, item)
     study = studies.load(database, entered.study_id)
     assert entered.receipt is Receipt.OWN_RESULT
     assert (study.state, study.evidence) == (StudyState.RECEIVING, ())
@@ -190,7 +199,8 @@ def test_a_result_of_a_node_before_this_one_is_known_by_its_manufacturer(
     [
         ("Other vendor", samples.COMPREHENSIVE_3D),
         ("dicom-node", samples.CR),
-        ("dicom-node", SOPClassUID("1.2.840.10008.5.1.4.1.1.7")),
+        ("dicom-node", SOPClassUID("1.2.840.10008.5.1.4.1.1.7.4")),
+        ("Other vendor", SOPClassUID("1.2.840.10008.5.1.4.1.1.7")),
     ],
 )
 def test_what_others_made_is_not_an_own_result(
