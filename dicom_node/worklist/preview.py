@@ -34,13 +34,11 @@ class Preview:
 
 
 class Channel(Protocol):
-    """One way by which another system learns of a result.
+    """One way by which another system learns of a result."""
 
-    Args:
-        name: as `--format` takes it.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """What `--format` calls it."""
 
     def preview(
         self, result: Result, *, destination: str, earlier: Report | None

@@ -349,8 +349,10 @@ def test_nothing_in_a_text_separates_anything(tmp_path: Path) -> None:
     )
     made = prediction(finding(concept, note=NASTY))
     lines = desk.lines(made, suggestion=stat(NASTY))
-    clean = Desk(tmp_path / "clean") if (tmp_path / "clean").mkdir() is None else desk
-    expected = clean.lines(prediction(finding(note="x")), suggestion=stat())
+    (tmp_path / "clean").mkdir()
+    expected = Desk(tmp_path / "clean").lines(
+        prediction(finding(note="x")), suggestion=stat()
+    )
     assert [line[:3] for line in lines] == [line[:3] for line in expected]
     text = "\n".join(lines)
     assert not any(c in text for c in "\r\x0b\x1c\x85\u2028")
