@@ -90,7 +90,7 @@ class QidoProver:
 
 
 def check_queries(peer: HttpPeer) -> None:
-    """Raise DeliveryError unless the archive answers a query, one that finds nothing."""
+    """Raise DeliveryError unless the archive answers a query that finds nothing."""
     answer = _search(peer, f"/studies?StudyInstanceUID={_NOBODYS}&limit=1")
     if answer.status == _NOT_FOUND:
         raise refused(peer, answer)
