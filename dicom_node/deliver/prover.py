@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 
 from config.destinations import DestinationTable
-from dicom_node.core.proof import Commitment, CommitmentAnswer, ProofTerms
+from dicom_node.core.proof import Commitment, CommitmentAnswer, ProofTerms, Prover
 from dicom_node.core.types import ReportFile
 from dicom_node.deliver.commitment import request_commitment
 from dicom_node.deliver.peer import peer_of
+from dicom_node.deliver.qido import QidoProver
 from dicom_node.deliver.read_back import find_object
 
 
@@ -62,11 +63,12 @@ class DicomProver:
 
 def provers_of(
     tables: Iterable[DestinationTable], calling_ae_title: str
-) -> dict[str, DicomProver]:
+) -> dict[str, Prover]:
     """Make what asks those destinations for a proof that have to give one."""
-    provers = {
-        table.name: DicomProver(table, calling_ae_title)
-        for table in tables
-        if table.kind == "dicom"
-    }
+    provers: dict[str, DicomProver | QidoProver] = {}
+    for table in tables:
+        if table.kind == "dicom":
+            provers[table.name] = DicomProver(table, calling_ae_title)
+        elif table.kind == "stow":
+            provers[table.name] = QidoProver(table)
     return {name: prover for name, prover in provers.items() if prover.wanted}
