@@ -164,7 +164,7 @@ class ModelsTable(Table):
     engine: Literal["auto", "eager", "compile", "openvino"] = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     max_batch_size: Annotated[int, Field(ge=0, le=4096)] = 0
-    max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 20.0
+    max_wait_ms: Annotated[float, Field(ge=0, le=10_000)] = 50.0
     memory_budget_bytes: Annotated[int, Field(ge=1 << 24)] = 512 << 20
     workers: Annotated[int, Field(ge=0, le=64)] = 0
     max_frame_bytes: Annotated[int, Field(ge=1 << 20)] = 512 << 20

@@ -100,7 +100,9 @@ class Batcher(Generic[Payload]):
             if self._closed:
                 raise InferenceError("the model is being let go", retryable=True)
             self._queue.append(frame)
-            self._changed.notify_all()
+            # In between it would wake up to see that the batch is not full yet.
+            if len(self._queue) in (1, self._size):
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Run what is queued, then end."""

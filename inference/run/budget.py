@@ -27,7 +27,8 @@ class ByteBudget:
             )
             self._queue.popleft()
             self._used += size
-            self._changed.notify_all()
+            if self._queue:
+                self._changed.notify_all()
         return Reservation(self, size)
 
     @property
@@ -40,7 +41,8 @@ class ByteBudget:
         """Free bytes; called by a reservation."""
         with self._changed:
             self._used -= size_bytes
-            self._changed.notify_all()
+            if self._queue:
+                self._changed.notify_all()
 
 
 class Reservation:

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from threading import BoundedSemaphore, Condition
+from threading import BoundedSemaphore, Condition, Lock
 from time import monotonic
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ _CHUNK_FRAMES: Final = 8
 _TASKS_AHEAD: Final = 16
 # Beside the stored values of a frame: bits unpacked, float32 planes, a resize.
 _WORKING_BYTES: Final = 4
+# Frames up to this size are hundreds of short steps: threads that take turns at each
+# of them need twice the time of one thread.
+_SHORT_PIXELS: Final = 1 << 20
 
 
 @dataclass(slots=True)
@@ -57,12 +61,20 @@ class _Tally:
         )
 
 
+_Task = list[tuple[_Tally, tuple[int, ...]]]
+
+
 class Machine:
-    """Threads that decode and the memory that all models of a process share."""
+    """Threads that decode and the memory that all models of a process share.
+
+    Attributes:
+        turn: held by the one thread that does short work on small frames.
+    """
 
     def __init__(self, options: RunOptions) -> None:
         self.options = options
         self.budget = ByteBudget(options.memory_budget_bytes)
+        self.turn = Lock()
         self.decoders = ThreadPoolExecutor(
             options.decoders,
             thread_name_prefix="decode",
@@ -136,13 +148,13 @@ class _Evaluation:
     def run(self) -> None:
         """Decode everything, wait for all scores."""
         with self._line.batcher.decoding():
-            for tally, numbers in _chunks(self._inside):
+            for task in _tasks(self._inside):
                 self._ahead.acquire()
                 if self._fatal:
                     break
                 with self._changed:
                     self._tasks += 1
-                self._line.machine.decoders.submit(self._decode, tally, numbers)
+                self._line.machine.decoders.submit(self._decode_all, task)
             with self._changed:
                 self._changed.wait_for(lambda: not self._tasks)
         with self._changed:
@@ -150,12 +162,25 @@ class _Evaluation:
         if self._fatal:
             raise self._fatal
 
+    def _decode_all(self, task: _Task) -> None:
+        """Decode the frames of one task."""
+        try:
+            for tally, numbers in task:
+                self._decode(tally, numbers)
+        finally:
+            self._ahead.release()
+            with self._changed:
+                self._tasks -= 1
+                if not self._tasks:
+                    self._changed.notify_all()
+
     def _decode(self, tally: _Tally, numbers: Sequence[int]) -> None:
         """Decode frames of one image; its file is opened anew for each task."""
+        machine = self._line.machine
         try:
-            limits = self._line.machine.options.limits
-            source = open_image(tally.file.path, limits=limits)
-            tally.opened(source)
+            with machine.turn:
+                source = open_image(tally.file.path, limits=machine.options.limits)
+                tally.opened(source)
             for number in numbers:
                 if tally.error or self._fatal:
                     break
@@ -164,20 +189,17 @@ class _Evaluation:
             self._stop(error)
         except Exception as error:  # noqa: BLE001 - a bad image fails alone
             tally.error = _describe(error)
-        finally:
-            self._ahead.release()
-            with self._changed:
-                self._tasks -= 1
-                self._changed.notify_all()
 
     def _read(self, tally: _Tally, source: FrameSource, number: int) -> None:
         """Decode one frame within the budget and put it before the model."""
-        held = self._line.machine.budget.reserve(_estimate(source))
+        machine = self._line.machine
+        held = machine.budget.reserve(_estimate(source))
         try:
-            began = monotonic()
-            frame = self._line.lane.read(source, number)
+            with machine.turn if _is_short_work(source) else nullcontext():
+                began = monotonic()
+                frame = self._line.lane.read(source, number)
             tally.seconds += monotonic() - began
-            limit = self._line.machine.options.limits.seconds
+            limit = machine.options.limits.seconds
             if tally.seconds > limit:
                 raise PixelError(f"decoding the image took longer than {limit:g} s")
         except BaseException:
@@ -212,7 +234,8 @@ class _Evaluation:
             tally.windowings.add(windowing)
         with self._changed:
             self._waiting -= 1
-            self._changed.notify_all()
+            if not self._waiting:
+                self._changed.notify_all()
 
     def _stop(self, error: InferenceError) -> None:
         """Give the study up; what is on its way is let through."""
@@ -220,10 +243,33 @@ class _Evaluation:
             self._fatal = self._fatal or error
 
 
+def _tasks(tallies: Sequence[_Tally]) -> Iterator[_Task]:
+    """Cut the work into tasks: some frames of a large image, or some small images."""
+    task: _Task = []
+    pixels = 0
+    for tally, numbers in _chunks(tallies):
+        header = tally.file.header
+        task.append((tally, numbers))
+        size = (header.rows or 0) * (header.columns or 0)
+        pixels += len(numbers) * (size or _SHORT_PIXELS)
+        if pixels >= _SHORT_PIXELS or len(task) >= _CHUNK_FRAMES:
+            yield task
+            task, pixels = [], 0
+    if task:
+        yield task
+
+
 def _chunks(tallies: Sequence[_Tally]) -> Iterator[tuple[_Tally, tuple[int, ...]]]:
     for tally in tallies:
         for start in range(0, len(tally.chosen), _CHUNK_FRAMES):
             yield tally, tally.chosen[start : start + _CHUNK_FRAMES]
+
+
+def _is_short_work(source: FrameSource) -> bool:
+    """Say whether Python takes longer over a frame than reading and resizing do."""
+    layout = source.layout
+    samples = layout.rows * layout.columns * layout.samples
+    return not source.frame_table and samples <= _SHORT_PIXELS
 
 
 def _peaks(scores: Mapping[int, Scores]) -> tuple[int, ...]:

@@ -42,7 +42,7 @@ class RunOptions:
     device: str = "auto"
     wish: EngineWish = EngineWish()
     max_batch_size: int = 0
-    max_wait_ms: float = 20.0
+    max_wait_ms: float = 50.0
     memory_budget_bytes: int = 512 << 20
     decode_threads: int = 0
     limits: PixelLimits = field(default_factory=PixelLimits)
