@@ -9,9 +9,11 @@ from db.engine import Database
 from dicom_node.core.protocols import InstanceStore, ResultWriter
 from dicom_node.core.states import ReportKind
 from dicom_node.core.types import Job, Suggestion
+from dicom_node.worklist.fhir import FHIRWriter
 from dicom_node.worklist.hl7 import HL7Writer
 from dicom_node.worklist.preview import Channel, MessageChannel, show_hl7, show_json
 from dicom_node.worklist.priority import PriorityTable
+from dicom_node.worklist.webhook import WebhookWriter
 
 
 def build_suggest(settings: Settings) -> PriorityTable:
@@ -28,14 +30,17 @@ def build_writers(
         found = db.suggestions.by_model(database, [job.study_id], now=at)
         return [one.suggestion for one in found if one.model != job.model]
 
+    tables = {table.name: table for table in settings.destinations}
     return {
         ReportKind.HL7: HL7Writer(
             node=settings.node.ae_title,
             worklist=settings.worklist,
-            destinations={table.name: table for table in settings.destinations},
+            destinations=tables,
             reports=reports,
             others=others,
-        )
+        ),
+        ReportKind.FHIR: FHIRWriter(destinations=tables, reports=reports),
+        ReportKind.WEBHOOK: WebhookWriter(destinations=tables, reports=reports),
     }
 
 
