@@ -25,10 +25,12 @@ from dicom_node.store.files import FileStore
 from dicom_node.store.instances import InstanceFiles
 from dicom_node.web.api import api_routes
 from dicom_node.web.app import create_app
-from dicom_node.web.checks import ReceiverState, checks, free_bytes
+from dicom_node.web.checks import ReceiverState, checks, disk_bytes, free_bytes
 from dicom_node.web.desk import Desk, PatientKey
 from dicom_node.web.limits import LoginLimits
 from dicom_node.web.pages import Contents
+from dicom_node.web.pages_routes import page_routes
+from dicom_node.web.surroundings import surroundings
 from dicom_node.web.token import Token
 
 if TYPE_CHECKING:
@@ -57,7 +59,13 @@ def assemble(
     Args:
         limits: of logins, instead of new ones.
     """
-    return create_app(desk, contents, routes=api_routes(), limits=limits)
+    return create_app(
+        desk,
+        contents,
+        routes=[*api_routes(), *page_routes(contents.checks)],
+        furnish=surroundings,
+        limits=limits,
+    )
 
 
 def build_desk(settings: Settings) -> Desk:
@@ -107,6 +115,7 @@ def build_contents(settings: Settings) -> Contents:
             free_bytes=free_bytes(settings),
             min_free_bytes=settings.receive.min_free_bytes,
             backlog=found,
+            size_bytes=disk_bytes(settings),
         )
         return metrics_text(settings.metrics_dir, surroundings)
 

@@ -1,0 +1,157 @@
+"""One study: result, images, why, deliveries, timeline."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from db.desk import StudyPage, study_page
+from db.desk_associations import associations_of
+from db.desk_deliveries import DeliveryLine
+from dicom_node.core.people import Role
+from dicom_node.core.states import WorkState
+from dicom_node.web.auth import Gate
+from dicom_node.web.desk import Desk
+from dicom_node.web.pages_images import ImagesView, images_view
+from dicom_node.web.pages_patient import Names
+from dicom_node.web.pages_study_view import results, routes_view
+from dicom_node.web.pages_timeline import timeline, told_deliveries
+from dicom_node.web.pages_words import (
+    WORK_KIND,
+    describe_instances,
+    study_state,
+    work_state,
+)
+from dicom_node.web.problems import Problem
+from dicom_node.web.surroundings import words_for
+from dicom_node.web.templates import render
+from dicom_node.web.words import Catalogue
+
+_UID_MAX: Final = 64
+_FRAME_MAX: Final = 1_000_000
+_PRESETS: Final = (
+    "file", "model", "percentile", "lung", "soft", "bone", "brain", "full",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryView:
+    """A delivery as a table shows it.
+
+    Args:
+        kind: of its state: "good", "bad", "busy", "idle".
+        next: when it is tried again, None where it is not.
+    """
+
+    line: DeliveryLine
+    state: str
+    kind: str
+    reason: str
+    next: datetime | None
+    may_retry: bool
+
+
+class StudyPages:
+    """The page of a study."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def study(self, request: Request) -> Response:
+        """Show one study."""
+        t, page = words_for(request), load_study(request)
+        desk: Desk = request.app.state.desk
+        images = images_view(
+            t,
+            page,
+            wanted=request.query_params.get("image", "")[:_UID_MAX],
+            frame=read_number(request.query_params.get("frame", ""), most=_FRAME_MAX),
+        )
+        state, state_kind = study_state(page.line)
+        now, earlier = results(t, page)
+        study_id = page.line.study_id
+        context: dict[str, Any] = {
+            "line": page.line,
+            "story": page.story,
+            "patient": self._names.names(request, [study_id]).get(study_id, ""),
+            "about": describe_instances(t, page.line),
+            "modality": page.line.header.modality if page.line.header else "",
+            "state": state,
+            "state_kind": state_kind,
+            "suggestions": page.line.suggestions,
+            "results": now,
+            "earlier": earlier,
+            "images": images,
+            "frames": _frames(request, images),
+            "viewer_words": {key: t(f"viewer.{key}") for key in _PRESETS},
+            "plain_presets": [key for key in _PRESETS if key not in ("file", "model")],
+            "decisions": [
+                (item, routes_view(item)) for item in reversed(page.story.decisions)
+            ],
+            "deliveries": [
+                view_delivery(t, line, request, reason=story.reason)
+                for line, story in told_deliveries(page)
+            ],
+            "with_study": False,
+            "timeline": timeline(t, page, associations_of(desk.database, study_id)),
+            "done": "",
+        }
+        return render(request, "study.html", context)
+
+
+def load_study(request: Request) -> StudyPage:
+    """Return the study of the path.
+
+    Raises:
+        Problem: there is none.
+    """
+    desk: Desk = request.app.state.desk
+    uid = request.path_params["uid"]
+    found = None
+    if len(uid) <= _UID_MAX and uid.isprintable():
+        found = study_page(desk.database, uid, now=desk.clock.now())
+    if found is None:
+        raise Problem(404, "no study with this Study Instance UID was received")
+    return found
+
+
+def read_number(text: str, *, most: int) -> int:
+    """Return a whole number from 1 to `most`, 0 for anything else."""
+    usable = text.isascii() and text.isdigit() and len(text) <= len(str(most))
+    number = int(text) if usable else 0
+    return number if number <= most else 0
+
+
+def view_delivery(
+    t: Catalogue, line: DeliveryLine, request: Request, *, reason: str | None
+) -> DeliveryView:
+    """Return a delivery as a table shows it to this visitor."""
+    gate: Gate = request.app.state.gate
+    waits = line.state is WorkState.QUEUED and line.not_before > gate.desk.clock.now()
+    failed = line.state is WorkState.FAILED
+    return DeliveryView(
+        line=line,
+        state=work_state(t, line.state, stage=line.stage),
+        kind=WORK_KIND[line.state],
+        reason=t.say(reason or ""),
+        next=line.not_before if waits else None,
+        may_retry=failed and request.state.user.role.covers(Role.OPERATOR),
+    )
+
+
+def _frames(request: Request, images: ImagesView | None) -> int:
+    """Return how many frames the shown image has, as its header said."""
+    if images is None:
+        return 0
+    desk: Desk = request.app.state.desk
+    return frames_of(desk, images.shown.file_key)
+
+
+def frames_of(desk: Desk, file_key: str) -> int:
+    """Return Number of Frames of a stored image, 1 where it cannot be read."""
+    # What shows no image does not wait for the pixel packages.
+    from dicom_node.web.pictures import count_frames
+
+    return count_frames(desk.instance_path(file_key))
