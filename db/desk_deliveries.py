@@ -8,12 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, func, select
 
+from db import revive
 from db.columns import AnyRow
 from db.desk_tables import destination_states
 from db.engine import Database
 from db.summary import describe_status
 from db.tables import deliveries, jobs, studies
-from db.transitions import Kind, queue_again
 from dicom_node.core.errors import LostRace
 from dicom_node.core.ids import DeliveryId, StudyId
 from dicom_node.core.states import Proof, ReportKind, WorkState
@@ -117,16 +117,11 @@ def retry_delivery(
     Raises:
         LostRace: it has not failed, or there is none.
     """
-    query = (
-        select(deliveries)
-        .where(deliveries.c.id == delivery_id, deliveries.c.state == WorkState.FAILED)
-        .with_for_update()
-    )
-    with database.write() as connection:
-        row = connection.execute(query).first()
-        if row is None:
-            raise LostRace("the delivery has not failed: there is nothing to retry")
-        queue_again(connection, Kind.DELIVERY, row, now=now)
+    if not revive.retry_delivery(database, delivery_id, now=now):
+        raise LostRace(
+            "the delivery has not failed, or its object is quarantined: there is "
+            "nothing to retry"
+        )
 
 
 def list_destinations(database: Database) -> tuple[DestinationLine, ...]:

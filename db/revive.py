@@ -1,42 +1,120 @@
 """Work that people put back: `dicom-node retry` and `dicom-node replay`."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, func, select, true
 
+from db import breaker
 from db.engine import Database
+from db.sending import STAGE_QUARANTINED
 from db.tables import deliveries, jobs, studies
 from db.transitions import Kind, queue_again
-from dicom_node.core.ids import StudyId
-from dicom_node.core.states import WorkState
+from dicom_node.core.ids import DeliveryId, StudyId
+from dicom_node.core.states import ReportKind, WorkState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which failed work is put back; what is None chooses nothing.
+
+    Args:
+        destination, kind: of deliveries; naming one leaves jobs alone.
+    """
+
+    study_instance_uid: str | None = None
+    destination: str | None = None
+    kind: ReportKind | None = None
+
+    @property
+    def of_deliveries(self) -> bool:
+        """Whether only deliveries can be meant."""
+        return self.destination is not None or self.kind is not None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutBack:
+    """How much was put back.
+
+    Args:
+        quarantined: deliveries that stay, for their object must not leave.
+    """
+
+    jobs: int
+    deliveries: int
+    quarantined: int
 
 
 def retry(
     database: Database, *, study_instance_uid: str | None = None, now: datetime
 ) -> tuple[int, int]:
-    """Queue FAILED jobs and deliveries with fresh attempts; return how many of each.
+    """Put back as `put_back` does; return how many jobs and deliveries."""
+    choice = Choice(study_instance_uid=study_instance_uid)
+    done = put_back(database, choice, now=now)
+    return done.jobs, done.deliveries
 
-    A job that a later revision replaced stays as it is.
 
-    Args:
-        study_instance_uid: only this study's work; None for every study's.
+def put_back(database: Database, chosen: Choice, *, now: datetime) -> PutBack:
+    """Queue FAILED jobs and deliveries with fresh attempts.
+
+    A job that a later revision replaced stays as it is, and so does a delivery whose
+    object is quarantined. The destinations are tried at once, even those that did not
+    answer.
     """
-    chosen = _of_study(study_instance_uid)
     with database.write() as connection:
-        job_rows = connection.execute(_failed_jobs(chosen)).all()
+        job_rows = []
+        if not chosen.of_deliveries:
+            job_rows = list(connection.execute(_failed_jobs(_of_study(chosen))))
         for row in job_rows:
             queue_again(connection, Kind.JOB, row, now=now)
-        delivery_rows = connection.execute(_failed_deliveries(chosen)).all()
-        for row in delivery_rows:
+        rows = connection.execute(_failed_deliveries(_of_delivery(chosen))).all()
+        sound = [row for row in rows if row.stage != STAGE_QUARANTINED]
+        for row in sound:
             queue_again(connection, Kind.DELIVERY, row, now=now)
-    return len(job_rows), len(delivery_rows)
+        breaker.close(connection, {row.destination for row in sound})
+    return PutBack(
+        jobs=len(job_rows),
+        deliveries=len(sound),
+        quarantined=len(rows) - len(sound),
+    )
 
 
-def _of_study(study_instance_uid: str | None) -> ColumnElement[bool]:
-    if study_instance_uid is None:
+def retry_delivery(
+    database: Database, delivery_id: DeliveryId, *, now: datetime
+) -> bool:
+    """Queue one FAILED delivery; False if it is not one, or is quarantined."""
+    query = (
+        select(deliveries)
+        .where(
+            deliveries.c.id == delivery_id,
+            deliveries.c.state == WorkState.FAILED,
+            deliveries.c.stage != STAGE_QUARANTINED,
+        )
+        .with_for_update()
+    )
+    with database.write() as connection:
+        row = connection.execute(query).first()
+        if row is None:
+            return False
+        queue_again(connection, Kind.DELIVERY, row, now=now)
+        breaker.close(connection, [row.destination])
+    return True
+
+
+def _of_study(choice: Choice) -> ColumnElement[bool]:
+    if choice.study_instance_uid is None:
         return true()
-    return studies.c.study_instance_uid == study_instance_uid
+    return studies.c.study_instance_uid == choice.study_instance_uid
+
+
+def _of_delivery(choice: Choice) -> ColumnElement[bool]:
+    found = _of_study(choice)
+    if choice.destination is not None:
+        found = and_(found, deliveries.c.destination == choice.destination)
+    if choice.kind is not None:
+        found = and_(found, deliveries.c.kind == choice.kind)
+    return found
 
 
 def _failed_jobs(chosen: ColumnElement[bool]) -> "Select[*tuple[Any, ...]]":

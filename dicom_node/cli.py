@@ -154,7 +154,16 @@ def _show(sub: argparse.ArgumentParser) -> None:
 
 
 def _retry(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("study", nargs="?", metavar="UID", help="only this study")
+    sub.add_argument(
+        "study", nargs="?", metavar="UID|ACCESSION", help="only this study"
+    )
+    sub.add_argument("--all", action="store_true", help="everything (the default)")
+    sub.add_argument("--destination", metavar="NAME", help="only deliveries to it")
+    sub.add_argument(
+        "--kind",
+        choices=("sr", "sc", "kos", "hl7", "fhir", "webhook"),
+        help="only deliveries of this kind",
+    )
 
 
 def _replay(sub: argparse.ArgumentParser) -> None:

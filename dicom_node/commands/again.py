@@ -3,12 +3,14 @@
 import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import asdict
 
 import db.queries
 import db.revive
 import db.studies
 from config.settings import Settings
 from db.engine import Database
+from db.revive import Choice
 from db.story import JobStory
 from dicom_node import app
 from dicom_node.commands.screen import loaded, print_json
@@ -16,24 +18,34 @@ from dicom_node.commands.verify import verify
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import NodeError, UsageError
 from dicom_node.core.ids import DeviceUID, StudyId
-from dicom_node.core.states import StudyState, WorkState
+from dicom_node.core.states import ReportKind, StudyState, WorkState
 from dicom_node.core.types import Prediction, Study
 from dicom_node.writing import name_receivers
 
 
 def retry(options: argparse.Namespace) -> int:
     """Put FAILED jobs and deliveries back into the queue."""
+    if options.all and options.study:
+        raise UsageError("name a study or say --all, not both")
     with closing(app.open_database(loaded(options).settings)) as database:
         uid = None
         if options.study:
             uid = _load(database, options.study).study_instance_uid
-        jobs, deliveries = db.revive.retry(
-            database, study_instance_uid=uid, now=SystemClock().now()
+        choice = Choice(
+            study_instance_uid=uid,
+            destination=options.destination,
+            kind=ReportKind(options.kind) if options.kind else None,
         )
+        done = db.revive.put_back(database, choice, now=SystemClock().now())
     if options.json:
-        print_json({"jobs": jobs, "deliveries": deliveries})
-    else:
-        print(f"put back {jobs} jobs and {deliveries} deliveries")
+        print_json(asdict(done))
+        return 0
+    print(f"put back {done.jobs} jobs and {done.deliveries} deliveries")
+    if done.quarantined:
+        print(
+            f"{done.quarantined} deliveries stay in quarantine, their object must not "
+            "leave: `dicom-node replay` writes it anew"
+        )
     return 0
 
 

@@ -1,15 +1,17 @@
 """Work that people put back, and the reports it replaces or follows."""
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
-from db import queries, studies, work
+from db import breaker, queries, sending, studies, work
 from db.engine import Database
+from db.revive import Choice, put_back, retry_delivery
 from dicom_node.core.errors import LostRace
 from dicom_node.core.ids import SOPClassUID, SOPInstanceUID
-from dicom_node.core.states import WorkState
-from dicom_node.core.types import Route
+from dicom_node.core.states import ReportKind, WorkState
+from dicom_node.core.types import Addressee, Route, Setback
 from tests.integration.db import samples
 from tests.integration.db.samples import (
     CHEST,
@@ -149,3 +151,63 @@ def test_a_report_that_never_left_the_node_is_no_predecessor(
         sop_class_uid=samples.COMPREHENSIVE_3D,
     )
     assert found is None
+
+
+def test_deliveries_are_put_back_by_destination_and_kind(database: Database) -> None:
+    route = Route(name="chest", model="cxr", destinations=("pacs", "archive"))
+    queue_job(database, route=route)
+    kinds = (ReportKind.SR, ReportKind.SC)
+    both = replace(
+        settlement(),
+        addressees=tuple(
+            Addressee(destination=name, kind=kind)
+            for name in route.destinations
+            for kind in kinds
+        ),
+    )
+    work.settle_job(database, claim(database), both, now=after(3))
+    for _ in both.addressees:
+        work.fail(database, claim_delivery(database), REFUSED, now=after(11))
+    queue_job(database, "1.9")
+    work.fail(database, claim(database, at=12), REFUSED, now=after(13))
+
+    def again(**choice: object) -> tuple[int, int, int]:
+        done = put_back(database, Choice(**choice), now=after(50))  # type: ignore[arg-type]
+        return done.jobs, done.deliveries, done.quarantined
+
+    assert again(destination="pacs", kind=ReportKind.SC) == (0, 1, 0)
+    assert again(destination="archive") == (0, 2, 0)
+    assert again(kind=ReportKind.HL7) == (0, 0, 0)
+    assert again(study_instance_uid="1.9") == (1, 0, 0)
+    assert again() == (0, 1, 0)
+
+
+def test_retry_leaves_quarantined_objects_alone_and_tries_destinations_at_once(
+    database: Database,
+) -> None:
+    queue_delivery(database)
+    bad = claim_delivery(database)
+    sending.quarantine(database, bad, Setback(reason="quarantined"), now=after(11))
+    assert put_back(database, Choice(), now=after(12)).quarantined == 1
+    assert not retry_delivery(database, bad.delivery_id, now=after(12))
+    assert work.claim_delivery(database, owner="w", now=after(13), lease_seconds=9) is (
+        None
+    )
+
+
+def test_one_delivery_is_put_back_and_its_destination_tried_at_once(
+    database: Database,
+) -> None:
+    queue_delivery(database)
+    failed = claim_delivery(database)
+    work.fail(database, failed, REFUSED, now=after(11))
+    once = breaker.BreakerPolicy(
+        failures=1, first=timedelta(hours=1), longest=timedelta(hours=1)
+    )
+    failure = breaker.Failure(
+        destination="pacs", reason="down", begun=after(10), at=after(11)
+    )
+    breaker.failed(database, failure, once, chance=0.0)
+    assert retry_delivery(database, failed.delivery_id, now=after(12))
+    assert not retry_delivery(database, failed.delivery_id, now=after(12))
+    assert claim_delivery(database, at=12).attempt == 1
