@@ -1,6 +1,7 @@
 """The composition root: from settings to the parts that run; names implementations."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import db.probe
 import db.schema
 from config.destinations import DestinationTable
 from config.settings import Settings
+from db.breaker import BreakerPolicy
 from db.engine import Database
 from dicom_node import __version__, pipeline
 from dicom_node.core.clock import SystemClock
@@ -21,6 +23,7 @@ from dicom_node.core.protocols import Destination
 from dicom_node.core.types import ReceivedInstance, Recorded
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.mllp import HL7Destination
+from dicom_node.deliver.prover import provers_of
 from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.deliver.store_scu import DicomDestination
 from dicom_node.messaging import build_suggest, build_writers
@@ -260,10 +263,20 @@ def build_work(
 
 def build_outbox(settings: Settings, database: Database) -> pipeline.Outbox:
     """Wire what turns a delivery into an object in the PACS."""
+    from dicom_node.report.leaving import faults_in
+
+    work = settings.work
     return pipeline.Outbox(
         database=database,
         reports=report_store(settings),
         destinations=build_destinations(settings),
         retry=build_retry(settings),
         clock=SystemClock(),
+        provers=provers_of(settings.destinations, settings.node.ae_title),
+        faults=faults_in,
+        breaker=BreakerPolicy(
+            failures=work.breaker_failures,
+            first=timedelta(seconds=work.breaker_first_seconds),
+            longest=timedelta(seconds=work.breaker_longest_seconds),
+        ),
     )
