@@ -84,6 +84,7 @@ def build_parser() -> argparse.ArgumentParser:
     command("show", "show:show", "one study's timeline, and why", _show, _json)
     command("retry", "again:retry", "put failed work back", _retry, _json)
     command("replay", "again:replay", "run a study again", _replay, _json)
+    command("worklist", "worklist:worklist", "the reading list", _worklist)
     command("models", "models:models", "the model bundles", _models, _json)
     command(
         "users",
@@ -187,6 +188,28 @@ def _tolerance(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError("takes a number from 0")
     return value
+
+
+def _worklist(sub: argparse.ArgumentParser) -> None:
+    actions = sub.add_subparsers(metavar="ACTION", dest="action", required=True)
+
+    def action(name: str, text: str) -> argparse.ArgumentParser:
+        parser = actions.add_parser(name, help=text, description=text)
+        parser.add_argument(
+            "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS
+        )
+        return parser
+
+    preview = action("preview", "what would be told of a study; nothing is sent")
+    preview.add_argument("study", metavar="UID|ACCESSION")
+    preview.add_argument("--destination", metavar="NAME", help="only to this one")
+    preview.add_argument(
+        "--format",
+        choices=("hl7", "fhir", "webhook"),
+        help="this kind of message, also before a destination is configured",
+    )
+    _json(preview)
+    action("proxy", "serve the hospital's worklist with the suggested priority")
 
 
 def _models(sub: argparse.ArgumentParser) -> None:
