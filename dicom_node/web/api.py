@@ -37,7 +37,7 @@ from dicom_node.web.api_params import (
 )
 from dicom_node.web.auth import Gate, Page, require
 from dicom_node.web.desk import Desk
-from dicom_node.web.names import look_at_patient
+from dicom_node.web.names import look_at_patient, require_names
 from dicom_node.web.openapi import describe
 from dicom_node.web.problems import Problem
 
@@ -74,15 +74,10 @@ def api_routes() -> list[Route]:
 
 
 def search(request: Request, values: dict[str, Any]) -> StudyQuery:
-    """Return the query that the values of STUDIES make; a patient's is audited.
-
-    Raises:
-        Problem: two values ask for the same in two ways.
-    """
+    """Return the query that the values of STUDIES make; a patient's is audited."""
     gate: Gate = request.app.state.gate
     desk = gate.desk
-    if values["accession"] and values["accession_part"]:
-        raise Problem(400, "give accession or accession_part, not both")
+    whole, part = values["accession"] or "", values["accession_part"] or ""
     study_ids = None
     for kind in ("id", "name"):
         wanted = values[f"patient_{kind}"]
@@ -90,10 +85,12 @@ def search(request: Request, values: dict[str, Any]) -> StudyQuery:
             found = set(desk.find_by_patient("id" if kind == "id" else "name", wanted))
             study_ids = found if study_ids is None else study_ids & found
             gate.record(request.state.user.name, "searched", detail=f"patient {kind}")
+    if whole and part.lower() not in whole.lower():
+        study_ids = set()  # no Accession Number is both
     hours = values["hours"]
     return StudyQuery(
-        accession=values["accession"] or values["accession_part"] or "",
-        part=bool(values["accession_part"]),
+        accession=whole or part,
+        part=not whole,
         study_ids=study_ids,
         state=StudyState(values["state"]) if values["state"] else None,
         urgency=Urgency(values["urgency"]) if values["urgency"] else None,
@@ -133,6 +130,7 @@ def _study(request: Request) -> Response:
 
 def _patient(request: Request) -> Response:
     read_query(request, ())
+    require_names(request)  # who may not, does not learn either which studies there are
     patient = look_at_patient(request, _load(request).line.study_id)
     shown = {
         "name": patient.name,

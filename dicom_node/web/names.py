@@ -8,6 +8,7 @@ from starlette.requests import Request
 import db.desk
 from dicom_node.core.errors import StoreError
 from dicom_node.core.ids import StudyId
+from dicom_node.core.people import Visitor
 from dicom_node.web.auth import Gate
 from dicom_node.web.patient import Patient, read_patient
 from dicom_node.web.problems import Problem
@@ -25,6 +26,18 @@ def look_at_patient(request: Request, study_id: StudyId) -> Patient:
     return found[study_id]
 
 
+def require_names(request: Request) -> Visitor:
+    """Return the visitor, who may see names.
+
+    Raises:
+        Problem: the visitor may not.
+    """
+    user: Visitor | None = request.state.user
+    if user is None or not user.sees_names:
+        raise Problem(403, "names are for those who may see them: ask an admin")
+    return user
+
+
 def look_at_patients(
     request: Request, study_ids: Sequence[StudyId]
 ) -> dict[StudyId, Patient]:
@@ -34,9 +47,7 @@ def look_at_patients(
         Problem: the visitor may not see names.
     """
     gate: Gate = request.app.state.gate
-    user = request.state.user
-    if user is None or not user.sees_names:
-        raise Problem(403, "names are for those who may see them: ask an admin")
+    user = require_names(request)
     gate.record(user.name, "name seen", study_ids=study_ids)
     desk = gate.desk
     found = {}

@@ -53,6 +53,7 @@ class Operation:
         answer: schema of 200.
         refusals: beside those of every operation, by status.
         media_type: of 200.
+        leads_to: operations, their parameter, and where the answer has its value.
     """
 
     path: str
@@ -65,6 +66,7 @@ class Operation:
     role: Role | None = Role.VIEWER
     refusals: Sequence[tuple[int, str]] = ()
     media_type: str = _JSON
+    leads_to: Sequence[tuple[str, Param, str]] = ()
 
 
 def _paged(name: str, schema: str) -> Schema:
@@ -89,6 +91,10 @@ OPERATIONS: Final = (
         text="Studies, the latest first; every parameter narrows them down.",
         query=STUDIES,
         answer=_paged("studies", "Study"),
+        leads_to=tuple(
+            (name, UID, "#/studies/0/study_instance_uid")
+            for name in ("showStudy", "showPatient", "retryStudy", "replayStudy")
+        ),
     ),
     Operation(
         path="/api/studies.csv",
@@ -140,6 +146,10 @@ OPERATIONS: Final = (
         text="Deliveries, the latest first.",
         query=DELIVERIES,
         answer=_paged("deliveries", "Delivery"),
+        leads_to=tuple(
+            (name, DELIVERY, "#/deliveries/0/delivery_id")
+            for name in ("showDelivery", "retryDelivery")
+        ),
     ),
     Operation(
         path="/api/deliveries/{delivery}",
@@ -240,6 +250,14 @@ def _operation(one: Operation) -> dict[str, Any]:
         "description": "done" if one.changes else "found",
         "content": {one.media_type: {"schema": one.answer}},
     }
+    if one.leads_to:
+        answers["200"]["links"] = {
+            name: {
+                "operationId": name,
+                "parameters": {param.name: f"$response.body{place}"},
+            }
+            for name, param, place in one.leads_to
+        }
     return {
         "operationId": one.name,
         "summary": one.text,
