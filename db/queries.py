@@ -1,13 +1,15 @@
 """What people and monitors ask: every study, one study's story, the counts."""
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
 from sqlalchemy import Column, Connection, func, select
 
+from db.desk_tables import destination_states
 from db.engine import Database
 from db.story import StudyStory
 from db.studies import identify
@@ -42,6 +44,21 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationBacklog:
+    """What waits for one destination.
+
+    Args:
+        waiting: deliveries QUEUED or RUNNING.
+        dead: deliveries FAILED.
+        cut_off: nothing is sent for now since it does not answer.
+    """
+
+    waiting: int = 0
+    dead: int = 0
+    cut_off: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
     """The work there is; every state has an entry.
 
@@ -56,6 +73,7 @@ class Backlog:
     deliveries: Mapping[WorkState, int]
     oldest_job_at: datetime | None
     oldest_delivery_at: datetime | None
+    destinations: Mapping[str, DestinationBacklog] = field(default_factory=dict)
 
 
 def studies(database: Database, *, limit: int | None = None) -> list[StudySummary]:
@@ -108,7 +126,32 @@ def backlog(database: Database) -> Backlog:
             oldest_delivery_at=_oldest(
                 connection, deliveries.c.queued_at, deliveries.c.state
             ),
+            destinations=_destinations(connection),
         )
+
+
+def _destinations(connection: Connection) -> dict[str, DestinationBacklog]:
+    """Count what is not delivered; that is little, and has an index."""
+    unsent = (WorkState.QUEUED, WorkState.RUNNING, WorkState.FAILED)
+    query = (
+        select(deliveries.c.destination, deliveries.c.state, func.count().label("n"))
+        .where(deliveries.c.state.in_(unsent))
+        .group_by(deliveries.c.destination, deliveries.c.state)
+    )
+    counted: dict[str, Counter[str]] = defaultdict(Counter)
+    for row in connection.execute(query):
+        counted[row.destination][row.state] += row.n
+    breakers = select(destination_states.c.destination, destination_states.c.open_until)
+    cut_off = {row.destination: row.open_until for row in connection.execute(breakers)}
+    return {
+        name: DestinationBacklog(
+            waiting=counted[name][WorkState.QUEUED] + counted[name][WorkState.RUNNING],
+            dead=counted[name][WorkState.FAILED],
+            # Until somebody got through, whether or not the time of a try has come.
+            cut_off=cut_off.get(name) is not None,
+        )
+        for name in sorted({*counted, *cut_off})
+    }
 
 
 def _by_state(

@@ -218,6 +218,7 @@ def _job(claimed: Claimed) -> Job:
         attempt=claimed.attempt,
         lease=claimed.lease,
         priority=Priority(row.priority),
+        queued_at=row.queued_at,
     )
 
 

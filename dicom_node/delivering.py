@@ -15,7 +15,12 @@ from dicom_node.core.clock import Clock
 from dicom_node.core.errors import DeliveryError, Quarantined
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.proof import Commitment, Prover
-from dicom_node.core.protocols import Destination, InstanceStore, RetryPolicy
+from dicom_node.core.protocols import (
+    DeliveryCounters,
+    Destination,
+    InstanceStore,
+    RetryPolicy,
+)
 from dicom_node.core.states import Proof, ReportKind, WorkState
 from dicom_node.core.types import Delivery, ReportFile, Sent, Setback
 from dicom_node.proving import NotKept, Proving, Wait, sent_as
@@ -55,6 +60,7 @@ class Outbox:
     chance: Callable[[], float] = field(
         default_factory=lambda: Random().random  # noqa: S311 - spreads load
     )
+    counters: DeliveryCounters | None = None
 
 
 def send(outbox: Outbox, delivery: Delivery) -> Sent:

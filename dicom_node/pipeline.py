@@ -35,6 +35,7 @@ from dicom_node.core.protocols import (
     InstanceStore,
     RetryPolicy,
     Router,
+    WorkCounters,
 )
 from dicom_node.core.states import Outcome, WorkState
 from dicom_node.core.types import (
@@ -97,6 +98,7 @@ class Work:
     clock: Clock
     attempts: int
     retry: RetryPolicy
+    counters: WorkCounters | None = None
 
 
 def on_job(work: Work, job: Job) -> Outcome:

@@ -210,6 +210,9 @@ def job_loop(
         with kept_lease(work.database, job, clock=clock, lease_seconds=lease_seconds):
             outcome = pipeline.on_job(work, job)
         ring(settings.bells_dir, DELIVER)
+        if work.counters is not None and job.queued_at is not None:
+            waited = (clock.now() - job.queued_at).total_seconds()
+            work.counters.job_finished(outcome, waited_seconds=waited)
         log.info(
             "job settled",
             extra={
@@ -245,6 +248,11 @@ def delivery_loop(
             outbox.database, delivery, clock=clock, lease_seconds=lease_seconds
         ):
             state = pipeline.on_delivery(outbox, delivery)
+        if outbox.counters is not None:
+            waited = (clock.now() - delivery.queued_at).total_seconds()
+            outbox.counters.delivery_tried(
+                delivery.destination, state, waited_seconds=waited
+            )
         log.info(
             "delivery tried",
             extra={

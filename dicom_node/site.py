@@ -13,11 +13,13 @@ from starlette.types import ASGIApp
 
 from config.settings import Settings
 from db.engine import Database
+from db.patients import find_by_patient
 from db.queries import Backlog, backlog
 from dicom_node import __version__
 from dicom_node.bell import ring
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.ids import StudyId
+from dicom_node.core.patient import PatientKeys
 from dicom_node.observe.exposition import CONTENT_TYPE, Surroundings, metrics_text
 from dicom_node.observe.metrics import CONGESTED, RECEIVE, STORAGE_FAILING
 from dicom_node.observe.slots import read_slots
@@ -70,20 +72,25 @@ def assemble(
 
 def build_desk(settings: Settings) -> Desk:
     """Make what the pages and the API work with."""
+    database = Database(settings.database.url, busy_seconds=_DESK_BUSY_SECONDS)
     return Desk(
         settings=settings,
-        database=Database(settings.database.url, busy_seconds=_DESK_BUSY_SECONDS),
+        database=database,
         clock=SystemClock(),
         instance_path=InstanceFiles(settings.instances_dir).path,
         report_path=FileStore(settings.reports_dir).path,
-        find_by_patient=_find_nobody,
+        find_by_patient=partial(_find_by_patient, settings, database),
         list_models=partial(_list_models, settings),
         wake=_waker(settings),
     )
 
 
-def _find_nobody(_kind: PatientKey, _value: str) -> Collection[StudyId]:
-    return ()
+def _find_by_patient(
+    settings: Settings, database: Database, kind: PatientKey, value: str
+) -> Collection[StudyId]:
+    keys = PatientKeys(settings.patient_key_file)
+    digests = keys.of_id(value) if kind == "id" else keys.of_name(value)
+    return find_by_patient(database, digests)
 
 
 def _list_models(settings: Settings) -> "tuple[ListedBundle, ...]":

@@ -26,9 +26,9 @@ EXIT_AT_ONCE: Final = 1
 STUCK_SECONDS: Final = 30.0
 # These say where they listen before the others start; a fault of theirs ends the node
 # while it is cheap to end.
-_ANNOUNCING: Final = (RECEIVE, "web")
+_ANNOUNCING: Final = (RECEIVE, "web", "proxy")
 # What takes new work stops first; what shows how the node is, last.
-_STOP_ORDER: Final = (RECEIVE, "work", "deliver", "web")
+_STOP_ORDER: Final = (RECEIVE, "proxy", "work", "deliver", "web")
 _TICK_SECONDS: Final = 0.1
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 10.0

@@ -5,11 +5,12 @@ import logging
 import os
 import sys
 import threading
+from dataclasses import replace
 
 import db.schema
 from config.load import Loaded, armed_fault, service_variables
 from config.settings import Settings
-from dicom_node import __version__, app, service
+from dicom_node import __version__, app, service, watching
 from dicom_node.bell import WORK
 from dicom_node.commands.screen import loaded
 from dicom_node.core.clock import SystemClock
@@ -30,11 +31,13 @@ from dicom_node.workers import (
 log = logging.getLogger("dicom_node.roles")
 
 EXIT_DEVICE_LOST = 3
+# Roles whose command has another name.
+_ARGUMENTS = {"proxy": ["worklist", "proxy"]}
 
 
 def serve(options: argparse.Namespace) -> int:
     """Run the node, each role in a process of its own."""
-    found = _start(options)
+    found = start_role(options)
     settings, node = found.settings, found.settings.node
     service_manager = service_variables(os.getpid())
 
@@ -42,7 +45,9 @@ def serve(options: argparse.Namespace) -> int:
 
     def command(role: str) -> list[str]:
         config = ["--config", str(found.file)] if found.file else []
-        arguments = worker_arguments(role, workers) if role.startswith(WORK) else [role]
+        arguments = _ARGUMENTS.get(role, [role])
+        if role.startswith(WORK):
+            arguments = worker_arguments(role, workers)
         return [sys.executable, "-m", "dicom_node", *arguments, *config]
 
     def on_ready(address: str) -> None:
@@ -52,6 +57,7 @@ def serve(options: argparse.Namespace) -> int:
         roles=(
             "receive",
             *(["web"] if settings.web.port else []),
+            *(["proxy"] if settings.worklist.proxy.port is not None else []),
             *name_workers(workers),
             "deliver",
         ),
@@ -67,7 +73,7 @@ def serve(options: argparse.Namespace) -> int:
 
 def receive(options: argparse.Namespace) -> int:
     """Run the C-STORE SCP."""
-    settings = _start(options).settings
+    settings = start_role(options).settings
     if fault := armed_fault():
         arm(fault)
     stop = Stop().install()
@@ -81,12 +87,14 @@ def receive(options: argparse.Namespace) -> int:
 def work(options: argparse.Namespace) -> int:
     """Complete studies, route them and infer."""
     settings = bind_worker(
-        _start(options).settings, worker=options.worker, workers=options.workers
+        start_role(options).settings, worker=options.worker, workers=options.workers
     )
     stop = Stop().install()
     lost = threading.Event()
     database = app.open_database(settings)
-    clock, router = SystemClock(), app.build_router(settings)
+    metrics = watching.work_metrics(settings)
+    router = watching.watched_router(settings, database, metrics)
+    clock = SystemClock()
 
     def complete() -> None:
         service.complete_loop(settings, database, router, clock=clock, stop=stop)
@@ -97,7 +105,9 @@ def work(options: argparse.Namespace) -> int:
 
     def jobs() -> None:
         # Imports torch and loads models: takes a while.
-        parts = app.build_work(settings, database, on_lost=on_lost)
+        parts = watching.watched_work(
+            app.build_work(settings, database, on_lost=on_lost), metrics
+        )
 
         def loop() -> None:
             service.job_loop(settings, parts, clock=clock, stop=stop)
@@ -109,6 +119,7 @@ def work(options: argparse.Namespace) -> int:
             parts.executor.close()
 
     service.run_loops([Loop("complete", complete), Loop("jobs", jobs)], stop)
+    metrics.close()
     database.close()
     # Only a new process gets the device back; `serve` starts one.
     return EXIT_DEVICE_LOST if lost.is_set() else 0
@@ -116,10 +127,11 @@ def work(options: argparse.Namespace) -> int:
 
 def deliver(options: argparse.Namespace) -> int:
     """Send reports to their destinations."""
-    settings = _start(options).settings
+    settings = start_role(options).settings
     stop = Stop().install()
     database = app.open_database(settings)
-    outbox = app.build_outbox(settings, database)
+    metrics = watching.deliver_metrics(settings)
+    outbox = replace(app.build_outbox(settings, database), counters=metrics)
 
     def deliveries() -> None:
         service.delivery_loop(settings, outbox, clock=SystemClock(), stop=stop)
@@ -147,7 +159,7 @@ def migrate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _start(options: argparse.Namespace) -> Loaded:
+def start_role(options: argparse.Namespace) -> Loaded:
     """Read the settings, set up logs, folders and the schema of a new database."""
     found = loaded(options)
     configure_logs(found.settings.node.log_level)

@@ -11,7 +11,7 @@ import re
 import secrets
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,14 +82,15 @@ class PatientKeys:
         normalised = _normalise_id(patient_id)
         return frozenset([self._digest(ID, normalised).digest] if normalised else [])
 
-    def of_search(self, text: str) -> frozenset[str]:
-        """Return the digests of what somebody typed: a whole ID, or a whole name.
+    def of_name(self, name: str) -> frozenset[str]:
+        """Return the digests of a whole name; none of an empty one.
 
-        A name as in DICOM (Doe^John) or as people write (John Doe; Doe, John).
+        Args:
+            name: as in DICOM (Doe^John) or as people write (John Doe; Doe, John).
         """
-        words = _words(text)
-        names = {" ".join(sorted(words)), "".join(words)} - {""}
-        return self.of_id(text) | {self._digest(NAME, name).digest for name in names}
+        words = _words(name)
+        forms = {" ".join(sorted(words)), "".join(words)} - {""}
+        return frozenset(self._digest(NAME, form).digest for form in forms)
 
     def _digest(self, kind: str, text: str) -> PatientDigest:
         message = f"{kind}\0{text}".encode("utf-8", "surrogatepass")
@@ -157,8 +158,3 @@ def _make(file: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
-
-
-def digests_of(found: Iterable[PatientDigest]) -> frozenset[str]:
-    """Return the digests without their kinds."""
-    return frozenset(one.digest for one in found)

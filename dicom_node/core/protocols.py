@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dicom_node.core.ids import SOPInstanceUID
-from dicom_node.core.states import ReportKind
+from dicom_node.core.states import Outcome, ReportKind, WorkState
 from dicom_node.core.types import (
     InputFile,
     Prediction,
@@ -145,6 +145,22 @@ class Destination(Protocol):
 
     def check(self) -> None:
         """Raise DeliveryError, with the remedy, unless the destination answers."""
+
+
+class WorkCounters(Protocol):
+    """Where the runs of jobs are counted."""
+
+    def job_finished(self, outcome: Outcome, *, waited_seconds: float) -> None:
+        """Count a run that ended, so long after its job was queued."""
+
+
+class DeliveryCounters(Protocol):
+    """Where attempts to deliver are counted."""
+
+    def delivery_tried(
+        self, destination: str, state: WorkState, *, waited_seconds: float
+    ) -> None:
+        """Count an attempt that left a delivery in this state, so long after queued."""
 
 
 class RetryPolicy(Protocol):

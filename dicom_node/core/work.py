@@ -33,6 +33,7 @@ class Job:
     attempt: int
     lease: Lease | None = None
     priority: Priority = Priority.NORMAL
+    queued_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

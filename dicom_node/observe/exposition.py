@@ -19,6 +19,11 @@ from prometheus_client.registry import Collector
 
 from db.queries import Backlog
 from dicom_node.observe import metrics
+from dicom_node.observe.role_metrics import (
+    ROLE_BUCKETS,
+    ROLE_COUNTERS,
+    ROLE_HISTOGRAMS,
+)
 from dicom_node.observe.slots import SlotReading, read_slots
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -44,6 +49,7 @@ _COUNTERS: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         strict=True,
     )
 }
+_BUCKETS: Final = metrics.BUCKETS | ROLE_BUCKETS
 _GAUGES: Final = {
     metrics.OPEN: "Associations in progress.",
     metrics.CONGESTED: "Receivers that reject associations for now.",
@@ -62,6 +68,7 @@ class Surroundings:
 
     Args:
         free_bytes: None when the disk could not be asked.
+        size_bytes: of that disk.
         backlog: None when the database did not answer.
     """
 
@@ -70,6 +77,7 @@ class Surroundings:
     free_bytes: int | None
     min_free_bytes: int
     backlog: Backlog | None
+    size_bytes: int | None = None
 
 
 def metrics_text(folder: Path, surroundings: Surroundings) -> bytes:
@@ -97,14 +105,14 @@ def _shared(slots: list[SlotReading]) -> Iterator[Metric]:
     """Sum over the slots: counters over all, gauges over living processes."""
     counted = _sum(slots)
     alive = _sum(slot for slot in slots if slot.alive)
-    for name, (text, labels) in _COUNTERS.items():
+    for name, (text, labels) in (_COUNTERS | ROLE_COUNTERS).items():
         counter = CounterMetricFamily(name, text, labels=labels)
         for key, value in counted[name].items():
             counter.add_metric(key[1::2], value)
         yield counter
     for name, text in _GAUGES.items():
         yield GaugeMetricFamily(name, text, value=sum(alive[name].values()))
-    for name, text in _HISTOGRAMS.items():
+    for name, text in (_HISTOGRAMS | ROLE_HISTOGRAMS).items():
         yield _histogram(name, text, counted)
 
 
@@ -125,7 +133,7 @@ def _sum(slots: Iterable[SlotReading]) -> _Sums:
 def _histogram(name: str, text: str, counted: _Sums) -> Metric:
     buckets: list[tuple[str, float]] = []
     total = 0.0
-    for bound in (*(f"{bound:g}" for bound in metrics.BUCKETS[name]), "+Inf"):
+    for bound in (*(f"{bound:g}" for bound in _BUCKETS[name]), "+Inf"):
         total += counted[name].get(("le", bound), 0.0)
         buckets.append((bound, total))
     return HistogramMetricFamily(
@@ -166,6 +174,10 @@ def _asked(found: Surroundings) -> Iterator[Metric]:
             "Whether that is below receive.min_free_bytes.",
             value=found.free_bytes < found.min_free_bytes,
         )
+    if found.size_bytes is not None:
+        yield GaugeMetricFamily(
+            "dicom_node_disk_size_bytes", "Of that disk.", value=found.size_bytes
+        )
     if found.backlog is not None:
         yield from _backlog(found.backlog, found.now)
 
@@ -196,3 +208,27 @@ def _backlog(backlog: Backlog, now: datetime) -> Iterator[Metric]:
             f"How long the oldest QUEUED {kind} waits; 0 without one.",
             value=waited,
         )
+    yield from _destinations(backlog)
+
+
+def _destinations(backlog: Backlog) -> Iterator[Metric]:
+    waiting = GaugeMetricFamily(
+        "dicom_node_deliveries_waiting",
+        "Deliveries that wait or are under way.",
+        labels=["destination"],
+    )
+    dead = GaugeMetricFamily(
+        "dicom_node_dead_letters",
+        "Deliveries given up, which wait for `retry`.",
+        labels=["destination"],
+    )
+    cut_off = GaugeMetricFamily(
+        "dicom_node_breaker_open",
+        "Whether deliveries are held back since the destination does not answer.",
+        labels=["destination"],
+    )
+    for name, found in sorted(backlog.destinations.items()):
+        waiting.add_metric([name], found.waiting)
+        dead.add_metric([name], found.dead)
+        cut_off.add_metric([name], found.cut_off)
+    yield from (waiting, dead, cut_off)

@@ -6,12 +6,12 @@ Label values come from the configuration or from a list here, never from a sende
 import os
 import threading
 import weakref
-from bisect import bisect_left
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
+from dicom_node.observe.histogram import Histogram
 from dicom_node.observe.slots import Slot
 
 Ended = Literal["released", "aborted", "rejected"]
@@ -69,23 +69,6 @@ class Reconciled(Protocol):
         """Return the rows whose file is gone."""
 
 
-class _Histogram:
-    """Where a histogram's numbers are in a slot; the caller holds its lock."""
-
-    def __init__(self, slot: Slot, name: str) -> None:
-        self._bounds = BUCKETS[name]
-        self._buckets = [
-            slot.counter(name, "le", f"{bound:g}") for bound in self._bounds
-        ]
-        self._buckets.append(slot.counter(name, "le", "+Inf"))
-        self._sum = slot.counter(name + "_sum")
-
-    def observe(self, values: "memoryview[float]", amount: float) -> None:
-        """Count one observation; the buckets are not cumulative here."""
-        values[self._buckets[bisect_left(self._bounds, amount)]] += 1
-        values[self._sum] += max(0.0, amount)
-
-
 class _Places:
     """Where each of a receiver's numbers is in its slot."""
 
@@ -106,9 +89,9 @@ class _Places:
         self.congested = slot.gauge(CONGESTED)
         self.certificate = slot.gauge(CERTIFICATE)
         self.storage_errors = slot.counter(STORAGE_ERRORS)
-        self.store_seconds = _Histogram(slot, STORE_SECONDS)
-        self.commit_seconds = _Histogram(slot, COMMIT_SECONDS)
-        self.commit_size = _Histogram(slot, COMMIT_SIZE)
+        self.store_seconds = Histogram(slot, STORE_SECONDS, BUCKETS[STORE_SECONDS])
+        self.commit_seconds = Histogram(slot, COMMIT_SECONDS, BUCKETS[COMMIT_SECONDS])
+        self.commit_size = Histogram(slot, COMMIT_SIZE, BUCKETS[COMMIT_SIZE])
         self.reconciled = {
             name: slot.counter(RECONCILED.format(name)) for name in RECONCILE_OUTCOMES
         }

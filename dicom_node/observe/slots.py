@@ -24,7 +24,7 @@ Key = tuple[str, ...]  # the metric's name, then names and values of labels in t
 _SUFFIX: Final = ".slot"
 _SLOTS_PER_ROLE: Final = 64
 _SERIES_MAX: Final = 480
-_KEY_BYTES: Final = 112
+_KEY_BYTES: Final = 256
 _SEPARATOR: Final = "\x1f"
 # Magic, the values (the first six describe the slot), the host's name, the keys.
 _MAGIC: Final = b"DNSLOT1\n"  # eight bytes, so that the values are aligned
@@ -124,13 +124,19 @@ class Slot:
         number = len(self._indices)
         if number >= _SERIES_MAX - 1:
             return _FIRST + _SERIES_MAX - 1  # past the count: nobody reads it
-        text = _SEPARATOR.join(key).encode()
+        text = _clipped(key)
         at = _KEYS_AT + number * _KEY_BYTES
-        self._map[at : at + _KEY_BYTES] = text[:_KEY_BYTES].ljust(_KEY_BYTES, b"\0")
+        self._map[at : at + _KEY_BYTES] = text.ljust(_KEY_BYTES, b"\0")
         self.values[_FIRST + number] = 0.0
         self.values[_COUNT] = number + 1
         self._indices[key] = _FIRST + number
         return _FIRST + number
+
+
+def _clipped(key: Key) -> bytes:
+    """Write a key; the name of a destination may be longer than there is room."""
+    text = _SEPARATOR.join(key).encode()
+    return text[:_KEY_BYTES].decode(errors="ignore").encode()
 
 
 def read_slots(folder: Path) -> list[SlotReading]:

@@ -60,6 +60,15 @@ def free_bytes(settings: Settings) -> int | None:
     return found.f_bavail * found.f_frsize
 
 
+def disk_bytes(settings: Settings) -> int | None:
+    """Return how large that disk is; None if it cannot be asked."""
+    try:
+        found = os.statvfs(settings.instances_dir)
+    except OSError:
+        return None
+    return found.f_blocks * found.f_frsize
+
+
 def _database(database: Database) -> str:
     with database.read() as connection:
         connection.exec_driver_sql("SELECT 1")

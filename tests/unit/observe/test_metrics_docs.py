@@ -6,16 +6,17 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from db.queries import Backlog
+from db.queries import Backlog, DestinationBacklog
 from dicom_node.core.states import WorkState
 from dicom_node.observe.exposition import Surroundings, metrics_text
 from dicom_node.observe.metrics import ReceiveMetrics, ServeMetrics
+from dicom_node.observe.role_metrics import DeliverMetrics, ProxyMetrics, WorkMetrics
 from tests.peers import PROJECT
 
 
 def _documented() -> dict[str, str]:
     text = (PROJECT / "docs" / "operations.md").read_text()
-    rows = re.findall(r"^\| `(dicom_node_\w+)(?:\{(\w+)\})?` \|", text, flags=re.M)
+    rows = re.findall(r"^\| `(dicom_node_\w+)(?:\{([\w,]+)\})?` \|", text, flags=re.M)
     return dict(rows)
 
 
@@ -26,12 +27,16 @@ def _exposed(folder: Path) -> dict[str, str]:
     receive.turned_away("nothing was sent in time", 1)
     receive.certificate_expires(datetime.now(UTC))
     serve = ServeMetrics(folder, ["receive"])
+    work = WorkMetrics(folder, ["cxr"])
+    deliver = DeliverMetrics(folder, ["pacs"])
+    proxy = ProxyMetrics(folder, ["answered"])
     backlog = Backlog(
         receiving=3,
         jobs=dict.fromkeys(WorkState, 0),
         deliveries=dict.fromkeys(WorkState, 0),
         oldest_job_at=None,
         oldest_delivery_at=None,
+        destinations={"pacs": DestinationBacklog()},
     )
     surroundings = Surroundings(
         now=datetime.now(UTC),
@@ -39,10 +44,11 @@ def _exposed(folder: Path) -> dict[str, str]:
         free_bytes=1,
         min_free_bytes=1,
         backlog=backlog,
+        size_bytes=1,
     )
     text = metrics_text(folder, surroundings).decode()
-    receive.close()
-    serve.close()
+    for counted in (receive, serve, work, deliver, proxy):
+        counted.close()
     found = {}
     for family in text_string_to_metric_families(text):
         name = family.name + ("_total" if family.type == "counter" else "")
