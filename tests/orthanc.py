@@ -1,22 +1,29 @@
 """A private Orthanc: a real PACS with a REST interface, on free ports of loopback."""
 
+import base64
 import json
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from tests.peers import (
     Address,
     ToolProcess,
     free_port,
+    in_ci,
     require_tool,
     start_tool,
     wait_until,
 )
+
+# Where Debian's package orthanc-dicomweb puts it.
+_DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +36,8 @@ class OrthancSettings:
         modalities: application entities by the name that Lua and REST use.
         tls: certificate, key and authorities; then it listens and calls with TLS,
             and its callers need a certificate.
+        dicomweb: with the plugin that serves DICOMweb below /dicom-web.
+        users: passcodes by the name of who may call over HTTP; everybody if none.
     """
 
     ae_title: str = "ORTHANC"
@@ -38,6 +47,8 @@ class OrthancSettings:
     lua: Sequence[Path] = ()
     modalities: Sequence[tuple[str, Address]] = ()
     tls: tuple[Path, Path, Path] | None = None
+    dicomweb: bool = False
+    users: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -47,6 +58,12 @@ class Orthanc:
     http_port: int
     address: Address
     tool: ToolProcess
+    users: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def dicomweb(self) -> str:
+        """The URL of its DICOMweb service."""
+        return f"http://127.0.0.1:{self.http_port}/dicom-web"
 
     def rest(self, path: str, *, method: str = "GET", body: object = None) -> Any:
         """Call the REST interface; JSON in, JSON out (bytes where it is no JSON)."""
@@ -58,6 +75,9 @@ class Orthanc:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http_port}{path}", data=data, method=method
         )
+        for name, passcode in self.users.items():
+            pair = base64.b64encode(f"{name}:{passcode}".encode()).decode()
+            request.add_header("Authorization", f"Basic {pair}")
         with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
             content: bytes = answer.read()
             kind = answer.headers.get_content_type()
@@ -109,12 +129,13 @@ def start_orthanc(folder: Path, settings: OrthancSettings | None = None) -> Orth
         "Name": "test",
         "StorageDirectory": str(folder / "storage"),
         "IndexDirectory": str(folder / "storage"),
-        "Plugins": [],
+        "Plugins": [str(_dicomweb_plugin())] if wanted.dicomweb else [],
         "HttpServerEnabled": True,
         "HttpPort": http_port,
         "HttpBindAddresses": ["127.0.0.1"],
         "RemoteAccessAllowed": False,
-        "AuthenticationEnabled": False,
+        "AuthenticationEnabled": bool(wanted.users),
+        "RegisteredUsers": dict(wanted.users),
         "DicomServerEnabled": True,
         "DicomAet": wanted.ae_title,
         "DicomPort": address.port,
@@ -144,7 +165,9 @@ def start_orthanc(folder: Path, settings: OrthancSettings | None = None) -> Orth
     file = folder / "orthanc.json"
     file.write_text(json.dumps(configuration, indent=2))
     tool = start_tool([program, "--verbose", file], log=folder / "orthanc.log")
-    orthanc = Orthanc(http_port=http_port, address=address, tool=tool)
+    orthanc = Orthanc(
+        http_port=http_port, address=address, tool=tool, users=wanted.users
+    )
     try:
         wait_until(
             lambda: tool.process.poll() is not None or _answers(orthanc),
@@ -157,6 +180,16 @@ def start_orthanc(folder: Path, settings: OrthancSettings | None = None) -> Orth
         tool.stop()
         raise
     return orthanc
+
+
+def _dicomweb_plugin() -> Path:
+    """Return the plugin's path; skip the test without it, or fail it in CI."""
+    if _DICOMWEB.exists():
+        return _DICOMWEB
+    reason = "Orthanc's DICOMweb is missing: apt-get install orthanc-dicomweb"
+    if in_ci():
+        pytest.fail(reason, pytrace=False)
+    pytest.skip(reason)
 
 
 def _tls(wanted: OrthancSettings) -> dict[str, object]:

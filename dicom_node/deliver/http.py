@@ -42,7 +42,9 @@ class HttpAnswer:
 
     Args:
         headers: by their names in lower case.
-        body: what it holds, if `whole`: all of it was received, within the limit.
+        body: empty if it is longer than the limit, or was cut off.
+        whole: it came to an end that its length or its last chunk marks. Otherwise
+            the connection may have been lost, even within the headers.
     """
 
     status: int
@@ -129,14 +131,16 @@ def _talk(
 def _receive(response: http.client.HTTPResponse) -> HttpAnswer:
     """Read the answer up to the limit; a body that is cut off has a status too."""
     claimed = response.length
+    whole = response.chunked or claimed is not None
     try:
         body = response.read(_MAX_ANSWER_BYTES + 1)
-        whole = len(body) <= _MAX_ANSWER_BYTES and claimed in (None, len(body))
     except (OSError, http.client.HTTPException, ValueError):
+        body, whole = b"", False
+    if len(body) > _MAX_ANSWER_BYTES or claimed not in (None, len(body)):
         body, whole = b"", False
     return HttpAnswer(
         status=response.status,
         headers={name.lower(): value for name, value in response.getheaders()},
-        body=body if whole else b"",
+        body=body,
         whole=whole,
     )

@@ -72,7 +72,7 @@ class StowDestination:
             note = "it was there already"
         elif not answer.ok:
             raise refused(self._peer, answer)
-        elif not said.named and (said.lists or answer.status != _OK):
+        elif not (said.named or _says_all(answer, said)):
             raise self._unnamed(answer)
         else:
             note = _warning(said)
@@ -126,6 +126,11 @@ class StowDestination:
             retryable=True,
             status=answer.status,
         )
+
+
+def _says_all(answer: HttpAnswer, said: StoreAnswer) -> bool:
+    """Say whether everything is stored though nothing is named (PS3.18 10.5.3.1)."""
+    return answer.status == _OK and answer.whole and not said.lists
 
 
 def _warning(said: StoreAnswer) -> str:
