@@ -1,6 +1,8 @@
 """Over which associations a study's images came."""
 
-from datetime import timedelta
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Connection, select
@@ -11,8 +13,6 @@ from db.tables import associations, instances, versions
 from dicom_node.core.ids import StudyId
 from dicom_node.core.types import AssociationRecord
 
-# The record is written at the end, the receipt before it; clocks are read apart.
-_SLACK: Final = timedelta(seconds=2)
 _LONGEST: Final = timedelta(days=1)
 _LIMIT: Final = 1000
 
@@ -40,14 +40,9 @@ def _associations_of(
     ).all()
     if not came:
         return ()
-    arrivals = {
-        (
-            row.calling_ae_title,
-            row.peer_address,
-            row.received_at.replace(microsecond=0),
-        )
-        for row in came
-    }
+    arrivals: dict[tuple[str, str], list[datetime]] = defaultdict(list)
+    for row in came:
+        arrivals[row.calling_ae_title, row.peer_address].append(row.received_at)
     times = [row.received_at for row in came]
     query = (
         select(associations)
@@ -55,19 +50,19 @@ def _associations_of(
             associations.c.accepted,
             associations.c.calling_ae_title.in_({row.calling_ae_title for row in came}),
             associations.c.at >= min(times) - _LONGEST,
-            associations.c.at <= max(times) + _SLACK,
+            associations.c.at <= max(times),
         )
         .order_by(associations.c.at.desc())
         .limit(_LIMIT)
     )
     found = [association_of(row) for row in connection.execute(query)]
-    brought = [
-        one
-        for one in reversed(found)
-        if any(
-            (title, address) == (one.calling_ae_title, one.peer_address)
-            and one.at - _SLACK <= at <= one.at + timedelta(seconds=one.seconds) + _SLACK
-            for title, address, at in arrivals
-        )
-    ]
-    return tuple(brought)
+    return tuple(one for one in reversed(found) if _brought(one, arrivals))
+
+
+def _brought(
+    one: AssociationRecord, arrivals: Mapping[tuple[str, str], Sequence[datetime]]
+) -> bool:
+    """Say whether something came while the association lasted."""
+    came = arrivals.get((one.calling_ae_title, one.peer_address), ())
+    end = one.at + timedelta(seconds=one.seconds)
+    return any(one.at <= at <= end for at in came)

@@ -11,11 +11,11 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 import db.desk_reports
+from db.desk_images import images_of
 from db.desk_reports import ReportLine
 from dicom_node.core.errors import PixelError, ReportError
 from dicom_node.core.states import ReportKind
 from dicom_node.web.desk import Desk
-from dicom_node.web.pages_images import current_images
 from dicom_node.web.pages_study import load_study, read_number
 from dicom_node.web.problems import Problem
 from dicom_node.web.surroundings import words_for
@@ -138,12 +138,17 @@ def _wanted(request: Request) -> tuple[Path, int, "Asked"]:
     """
     page = load_study(request)
     frame = read_number(request.path_params["frame"], most=_FRAME_MAX)
-    found = current_images(page).get(request.path_params["image"])
-    if found is None or not frame or page.line.pruned_at is not None:
-        raise Problem(404, "there is no such image, or its file is gone")
     desk: Desk = request.app.state.desk
+    wanted = request.path_params["image"]
+    found = [
+        line
+        for line in images_of(desk.database, page.line.study_id)
+        if line.sop_instance_uid == wanted
+    ]
+    if not found or not frame or page.line.pruned_at is not None:
+        raise Problem(404, "there is no such image, or its file is gone")
     models = {job["model"] for job in page.line.jobs}
-    return desk.instance_path(found.file_key), frame, _asked(desk, models)
+    return desk.instance_path(found[0].file_key), frame, _asked(desk, models)
 
 
 def _asked(desk: Desk, models: set[str]) -> "Asked":

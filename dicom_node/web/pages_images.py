@@ -1,13 +1,12 @@
 """The images of a study as its page lists them: the strongest evidence first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from db.desk import StudyPage
-from db.story import ReceiptStory
+from db.desk_images import ImageLine
 from dicom_node.core.results import ImageResult, Prediction
-from dicom_node.core.states import Receipt
 from dicom_node.web.pages_study_view import scores_of
 from dicom_node.web.pages_words import show_probability
 from dicom_node.web.words import Catalogue
@@ -31,7 +30,8 @@ class ImageView:
     scored: bool
     windowing: str
     frames: tuple[int, ...]
-    file_key: str
+    all_frames: int
+    modality: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +46,13 @@ class ImagesView:
     frame: int
 
 
-def current_images(page: StudyPage) -> dict[str, ReceiptStory]:
-    """Return what inference reads of each instance, by SOP Instance UID."""
-    return {
-        item.sop_instance_uid: item
-        for item in page.story.receipts
-        if item.current and item.receipt is not Receipt.OWN_RESULT
-    }
-
-
 def images_view(
-    t: Catalogue, page: StudyPage, *, wanted: str, frame: int
+    t: Catalogue,
+    page: StudyPage,
+    lines: Sequence[ImageLine],
+    *,
+    wanted: str,
+    frame: int,
 ) -> ImagesView | None:
     """Return the images, None if there are none or their files are gone.
 
@@ -67,14 +63,11 @@ def images_view(
     if page.line.pruned_at is not None:
         return None
     found = scores_of(page)
-    kept = current_images(page)
-    places = _places(found)
-    ordered = sorted(
-        kept, key=lambda uid: (_strength(found, uid), places.get(uid, len(places)))
-    )
+    # The rest keeps the order of series and number.
+    ordered = sorted(lines, key=lambda line: _strength(found, line.sop_instance_uid))
     views = [
-        _view(t, found.get(uid), kept[uid], number)
-        for number, uid in enumerate(ordered, start=1)
+        _view(t, found.get(line.sop_instance_uid), line, number)
+        for number, line in enumerate(ordered, start=1)
     ]
     if not views:
         return None
@@ -87,7 +80,7 @@ def images_view(
         total=len(views),
         before=views[place - 1] if place else None,
         after=views[place + 1] if place + 1 < len(views) else None,
-        frame=frame or (shown.frames[0] if shown.frames else 1),
+        frame=min(frame, shown.all_frames) or (shown.frames[0] if shown.frames else 1),
     )
 
 
@@ -97,16 +90,6 @@ def _strength(found: Mapping[str, tuple[Prediction, ImageResult]], uid: str) -> 
     if known is None or not known[1].scores:
         return 1.0
     return -_score(*known)
-
-
-def _places(found: Mapping[str, tuple[Prediction, ImageResult]]) -> dict[str, int]:
-    """Return where the models had the images, so that slices stay in their order."""
-    predictions = {id(known[0]): known[0] for known in found.values()}
-    places: dict[str, int] = {}
-    for prediction in predictions.values():
-        for image in prediction.images:
-            places.setdefault(image.sop_instance_uid, len(places))
-    return places
 
 
 def _score(prediction: Prediction, image: ImageResult) -> float:
@@ -142,7 +125,7 @@ def _strongest_first(
 def _view(
     t: Catalogue,
     known: tuple[Prediction, ImageResult] | None,
-    receipt: ReceiptStory,
+    line: ImageLine,
     number: int,
 ) -> ImageView:
     image = known[1] if known else None
@@ -154,11 +137,12 @@ def _view(
     elif image:
         says = t.say(image.error or image.skipped)
     return ImageView(
-        uid=receipt.sop_instance_uid,
+        uid=line.sop_instance_uid,
         number=number,
         says=says,
         scored=bool(image and image.scores),
         windowing=image.windowing if image else "",
         frames=_strongest_first(known),
-        file_key=receipt.file_key,
+        all_frames=line.header.number_of_frames,
+        modality=line.header.modality,
     )

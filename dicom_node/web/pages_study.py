@@ -10,11 +10,12 @@ from starlette.responses import Response
 from db.desk import StudyPage, study_page
 from db.desk_associations import associations_of
 from db.desk_deliveries import DeliveryLine
+from db.desk_images import images_of
 from dicom_node.core.people import Role
 from dicom_node.core.states import WorkState
 from dicom_node.web.auth import Gate
 from dicom_node.web.desk import Desk
-from dicom_node.web.pages_images import ImagesView, images_view
+from dicom_node.web.pages_images import images_view
 from dicom_node.web.pages_patient import Names
 from dicom_node.web.pages_study_view import results, routes_view
 from dicom_node.web.pages_timeline import timeline, told_deliveries
@@ -66,6 +67,7 @@ class StudyPages:
         images = images_view(
             t,
             page,
+            images_of(desk.database, page.line.study_id),
             wanted=request.query_params.get("image", "")[:_UID_MAX],
             frame=read_number(request.query_params.get("frame", ""), most=_FRAME_MAX),
         )
@@ -77,14 +79,13 @@ class StudyPages:
             "story": page.story,
             "patient": self._names.names(request, [study_id]).get(study_id, ""),
             "about": describe_instances(t, page.line),
-            "modality": page.line.header.modality if page.line.header else "",
             "state": state,
             "state_kind": state_kind,
             "suggestions": page.line.suggestions,
             "results": now,
             "earlier": earlier,
             "images": images,
-            "frames": _frames(request, images),
+            "frames": images.shown.all_frames if images else 0,
             "viewer_words": {key: t(f"viewer.{key}") for key in _PRESETS},
             "plain_presets": [key for key in _PRESETS if key not in ("file", "model")],
             "decisions": [
@@ -139,19 +140,3 @@ def view_delivery(
         next=line.not_before if waits else None,
         may_retry=failed and request.state.user.role.covers(Role.OPERATOR),
     )
-
-
-def _frames(request: Request, images: ImagesView | None) -> int:
-    """Return how many frames the shown image has, as its header said."""
-    if images is None:
-        return 0
-    desk: Desk = request.app.state.desk
-    return frames_of(desk, images.shown.file_key)
-
-
-def frames_of(desk: Desk, file_key: str) -> int:
-    """Return Number of Frames of a stored image, 1 where it cannot be read."""
-    # What shows no image does not wait for the pixel packages.
-    from dicom_node.web.pictures import count_frames
-
-    return count_frames(desk.instance_path(file_key))

@@ -8,7 +8,7 @@ from typing import Final
 
 from db.desk import StudyPage
 from db.desk_deliveries import DeliveryLine
-from db.story import AttemptStory, DeliveryStory, ReceiptStory
+from db.story import AttemptStory, DecisionStory, DeliveryStory, ReceiptStory
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import AssociationRecord
 from dicom_node.web.pages_words import WORK_KIND, work_state
@@ -102,7 +102,12 @@ def _decisions(t: Catalogue, page: StudyPage) -> Iterator[Line]:
                 revision=item.revision,
                 reason=t.say(item.ignored_because or ""),
             )
-            yield Line(at=item.decided_at, what=t("event.ignored"), text=text)
+            yield Line(
+                at=item.decided_at,
+                what=t("event.ignored"),
+                text=text,
+                detail=_verdicts(t, item),
+            )
             continue
         models = ", ".join(
             job.summary["model"]
@@ -110,7 +115,22 @@ def _decisions(t: Catalogue, page: StudyPage) -> Iterator[Line]:
             if job.summary["revision"] == item.revision
         )
         text = t("event_text.routed", revision=item.revision, models=models)
-        yield Line(at=item.decided_at, what=t("event.routed"), text=text, kind="good")
+        yield Line(
+            at=item.decided_at,
+            what=t("event.routed"),
+            text=text,
+            detail=_verdicts(t, item),
+            kind="good",
+        )
+
+
+def _verdicts(t: Catalogue, item: DecisionStory) -> str:
+    """Say of every condition of every route whether it holds."""
+    return " · ".join(
+        f"{verdict.route}: {verdict.rule} "
+        f"{t('study.holds' if verdict.matched else 'study.misses')}"
+        for verdict in item.verdicts
+    )
 
 
 def _jobs(t: Catalogue, page: StudyPage) -> Iterator[Line]:
@@ -140,6 +160,8 @@ def _suggestions(t: Catalogue, page: StudyPage) -> Iterator[Line]:
 def _deliveries(t: Catalogue, page: StudyPage) -> Iterator[Line]:
     for line, story in told_deliveries(page):
         for move in story.moves:
+            if move.target is WorkState.RUNNING and move is not story.moves[-1]:
+                continue  # what came of the attempt says enough
             text = t(
                 "event_text.delivery",
                 kind=t(f"kind.{line.kind}"),

@@ -198,11 +198,3 @@ def _windowed(picture: Picture, key: str) -> Bytes:
     table[:LEVELS] = np.rint((1 - grey if picture.inverted else grey) * 255)
     shown: Bytes = table[picture.levels]
     return shown
-
-
-def count_frames(path: Path) -> int:
-    """Return how many frames an image has, 1 where its header cannot be read."""
-    try:
-        return open_image(path, limits=_LIMITS).number_of_frames
-    except PixelError:
-        return 1

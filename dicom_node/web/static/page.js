@@ -4,13 +4,12 @@
 const page = {
   // Writes every <time> below `root` in the zone of this browser; UTC stays the title.
   localise(root) {
-    const clock = new Intl.DateTimeFormat(document.documentElement.lang, {
-      year: "numeric", month: "2-digit", day: "2-digit",
-      hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
-    });
+    const two = (number) => String(number).padStart(2, "0");
     for (const time of root.querySelectorAll("time[datetime]")) {
       const at = new Date(time.dateTime);
-      if (!Number.isNaN(at.valueOf())) time.textContent = clock.format(at);
+      if (Number.isNaN(at.valueOf())) continue;
+      const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+      time.textContent = `${day} ${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
     }
   },
 };
