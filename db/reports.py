@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 
 from db.columns import AnyRow
 from db.engine import Database
@@ -14,7 +14,7 @@ from dicom_node.core.ids import (
     SOPInstanceUID,
     StudyId,
 )
-from dicom_node.core.states import ReportKind
+from dicom_node.core.states import ReportKind, WorkState
 from dicom_node.core.types import Job, Report
 
 
@@ -54,18 +54,32 @@ def earlier_report(
 ) -> Report | None:
     """Return what the latest earlier revision wrote of this kind, None if nothing.
 
+    A message that was given up before a byte of it left does not count: nobody has
+    what a later one would correct.
+
     Args:
         destination: "" for objects, which are the same for everybody.
     """
     query = (
         select(reports)
         .join(jobs, reports.c.job_id == jobs.c.id)
+        .outerjoin(
+            deliveries,
+            (deliveries.c.job_id == jobs.c.id)
+            & (deliveries.c.kind == reports.c.kind)
+            & (deliveries.c.destination == reports.c.destination),
+        )
         .where(
             jobs.c.study_id == job.study_id,
             jobs.c.revision < job.revision,
             jobs.c.model == job.model,
             reports.c.kind == kind,
             reports.c.destination == destination,
+            or_(
+                deliveries.c.id.is_(None),
+                deliveries.c.chosen.is_not(None),
+                deliveries.c.state.not_in((WorkState.FAILED, WorkState.CANCELLED)),
+            ),
         )
         .order_by(jobs.c.revision.desc())
         .limit(1)

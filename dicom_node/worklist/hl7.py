@@ -12,14 +12,14 @@ from config.worklist import WorklistTable
 from dicom_node.core.hl7 import Message, read_message
 from dicom_node.core.ids import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
 from dicom_node.core.protocols import InstanceStore
-from dicom_node.core.states import Outcome, ReportKind
+from dicom_node.core.states import Outcome, ReportKind, Urgency
 from dicom_node.core.types import Job, Report, Suggestion
 from dicom_node.core.writing import Result
 from dicom_node.worklist.hl7_observations import correct, observe, stands
 from dicom_node.worklist.hl7_segments import Content, Form, Stamp, write_segments
 from dicom_node.worklist.hl7_text import encode
 from dicom_node.worklist.order import read_order
-from dicom_node.worklist.priority import most_urgent
+from dicom_node.worklist.priority import PriorityTable, most_urgent
 
 OtherSuggestions = Callable[[Job, datetime], Sequence[Suggestion]]
 
@@ -86,7 +86,16 @@ class HL7Writer:
         order = read_order(result.files, made)
         suggestions = [result.suggestion] if result.suggestion is not None else []
         suggestions += self.others(result.job, made.finished_at)
-        said = observe(made, order.study_instance_uid, most_urgent(suggestions))
+        said = observe(
+            made,
+            order.study_instance_uid,
+            suggestion=most_urgent(suggestions),
+            critical=[
+                match.finding
+                for match in PriorityTable(self.worklist).matches(made)
+                if match.urgency is Urgency.STAT
+            ],
+        )
         return Content(
             order=order,
             prediction=made,

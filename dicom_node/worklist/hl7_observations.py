@@ -1,6 +1,6 @@
 """What an ORU^R01 says of a result, observation by observation."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -75,18 +75,26 @@ class Observation:
 
 
 def observe(
-    prediction: Prediction, study_instance_uid: str, suggestion: Suggestion | None
+    prediction: Prediction,
+    study_instance_uid: str,
+    *,
+    suggestion: Suggestion | None,
+    critical: Collection[Finding] = (),
 ) -> tuple[Observation, ...]:
-    """Say what was found, of which study, and how soon it should be read."""
+    """Say what was found, of which study, and how soon it should be read.
+
+    Args:
+        critical: findings that the site's table calls STAT.
+    """
     said: list[Observation] = []
     summary = _SUMMARIES.get(prediction.outcome)
     if summary is not None:
         notes = (prediction.reason,) if prediction.reason else ()
         said.append(_code(_SUMMARY, summary, measured=True, notes=notes))
     else:
-        urgent = suggestion is not None and suggestion.urgency is Urgency.STAT
         for place, finding in enumerate(prediction.findings, start=1):
-            said += _finding(finding, str(place), very="AA" if urgent else "A")
+            abnormal = "AA" if finding in critical else "A"
+            said += _finding(finding, str(place), abnormal=abnormal)
     said.append(
         Observation(concept=coded(_STUDY), value=escape(study_instance_uid), kind="HD")
     )
@@ -135,11 +143,11 @@ def _standing(message: Message) -> Iterator[Observation]:
             )
 
 
-def _finding(finding: Finding, sub_id: str, *, very: str) -> Iterator[Observation]:
+def _finding(finding: Finding, sub_id: str, *, abnormal: str) -> Iterator[Observation]:
     """Say a finding and what belongs to it, under one OBX-4."""
     flag = "" if finding.present is None else "N"
     if finding.present:
-        flag = very
+        flag = abnormal
     normal = "" if finding.threshold is None else f"<{number(finding.threshold, 4)}"
     notes = (finding.note,) if finding.note else ()
     if finding.value is None:

@@ -88,15 +88,19 @@ class Order:
 def read_order(files: Sequence[InputFile], prediction: Prediction) -> Order:
     """Read the order from the image that stands best for what was evaluated.
 
+    One that has no Accession Number stands behind those that have one.
+
     Raises:
         ReportError: no file can be read back.
     """
     scored = {image.sop_instance_uid for image in prediction.evaluated}
 
-    def rank(file: InputFile) -> int:
-        if file.sop_instance_uid in scored:
-            return 0
-        return 1 if file.header.has_pixels else 2
+    def rank(file: InputFile) -> tuple[bool, bool, bool]:
+        return (
+            not file.header.accession_number,
+            file.sop_instance_uid not in scored,
+            not file.header.has_pixels,
+        )
 
     for file in sorted(files, key=rank):
         with hushed():

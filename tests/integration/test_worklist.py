@@ -208,6 +208,25 @@ def test_a_study_without_an_accession_number_is_listed_as_unmatched(
     assert "unmatched: the images have no Accession Number" in capsys.readouterr().out
 
 
+def test_what_was_never_sent_is_not_corrected(site: Site) -> None:
+    site.receive(_without_accession)
+    assert site.deliver() is WorkState.FAILED
+    site.receive()  # a late image, which has one
+    assert site.deliver() is WorkState.DONE
+    (message,) = site.receiver.messages
+    rows = [line.split("|") for line in message.decode().split("\r")]
+    assert {row[11] for row in rows if row[0] == "OBX"} == {"P"}
+
+
+def test_a_result_that_was_sent_is_corrected_by_the_next(site: Site) -> None:
+    site.receive()
+    assert site.deliver() is WorkState.DONE
+    site.receive()
+    assert site.deliver() is WorkState.DONE
+    rows = [line.split("|") for line in site.receiver.messages[1].decode().split("\r")]
+    assert {row[11] for row in rows if row[0] == "OBX"} == {"C"}
+
+
 def test_a_result_that_a_new_revision_does_not_have_is_withdrawn(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -13,12 +13,13 @@ from hl7apy.parser import parse_message
 from pydicom.dataset import Dataset
 
 from config.destinations import DestinationTable
-from config.worklist import WorklistTable
+from config.worklist import PriorityRule, WorklistTable
 from dicom_node.core.hl7 import read_message
 from dicom_node.core.ids import DeviceUID
 from dicom_node.core.states import Outcome, ReportKind, Urgency
 from dicom_node.core.types import CodedConcept, Prediction, Report, Suggestion
 from dicom_node.worklist.hl7 import HL7Writer
+from dicom_node.worklist.order import read_order
 from tests.unit.pipeline.parts import FolderStore
 from tests.unit.worklist.results import (
     IMAGE,
@@ -44,6 +45,7 @@ class Desk:
         self.store = FolderStore(folder / "reports")
         self.files = (image_file(folder, **image),)
         self.others: Sequence[Suggestion] = ()
+        self.rule = PriorityRule(finding="pneumothorax", urgency="STAT")
         self.table = DestinationTable(
             name="ris",
             kind="hl7",
@@ -63,7 +65,7 @@ class Desk:
     ) -> tuple[Report, bytes] | None:
         writer = HL7Writer(
             node="AINODE",
-            worklist=WorklistTable(sending_facility="RAD"),
+            worklist=WorklistTable(sending_facility="RAD", rules=(self.rule,)),
             destinations={"ris": self.table},
             reports=self.store,
             others=lambda job, at: self.others,
@@ -178,13 +180,19 @@ def test_each_finding_is_grouped_with_what_belongs_to_it(desk: Desk) -> None:
 
 
 def test_abnormal_flags_say_present_absent_and_undecided(desk: Desk) -> None:
-    rows = of(desk.lines(prediction(*FULL)), "OBX")
+    made = prediction(*FULL, finding(PNEUMONIA, 0.8))
+    rows = of(desk.lines(made), "OBX")
     flags = {(row[3].split("^")[0], row[4]): row[8] for row in rows if len(row) > 8}
-    assert flags["36118008", "1"] == "A"
+    assert flags["36118008", "1"] == "AA"  # a rule of the site says STAT
+    assert flags["233604007", "5"] == "A"
     assert flags["233604007", "2"] == "N"
     assert flags["233604007", "3"] == ""
     values = [row[5] for row in rows if row[3].startswith("233604007")]
-    assert values == ["272519000^Absent^SCT", "373068000^Undetermined^SCT"]
+    assert values == [
+        "272519000^Absent^SCT",
+        "373068000^Undetermined^SCT",
+        "52101004^Present^SCT",
+    ]
 
 
 def test_a_measured_value_has_its_unit_and_its_limit(desk: Desk) -> None:
@@ -457,17 +465,25 @@ def test_requests_that_disagree_give_no_accession_number(tmp_path: Path) -> None
 
 
 def test_nobody_reads_the_patient_out_of_an_order(tmp_path: Path) -> None:
-    from dicom_node.worklist.order import read_order
-
     order = read_order([image_file(tmp_path)], prediction(finding()))
     assert order.patient_name == "Doe^Jane"
     assert "Doe" not in repr(order)
     assert "1CT1" not in f"{order}"
 
 
-def test_the_image_that_was_evaluated_names_the_order(tmp_path: Path) -> None:
-    from dicom_node.worklist.order import read_order
+def test_an_image_with_an_accession_number_names_the_order(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    other = image_file(tmp_path / "other", AccessionNumber="ACC-2")
+    other = replace(
+        other,
+        sop_instance_uid=type(IMAGE)("1.2.9"),
+        header=replace(other.header, accession_number="ACC-2"),
+    )
+    files = [image_file(tmp_path, AccessionNumber=""), other]
+    assert read_order(files, prediction(finding())).accession_number == "ACC-2"
 
+
+def test_the_image_that_was_evaluated_names_the_order(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = replace(
         image_file(tmp_path / "other", AccessionNumber="OLD"),
