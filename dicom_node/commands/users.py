@@ -18,7 +18,7 @@ from db.engine import Database
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import UsageError
-from dicom_node.core.people import ApiToken, AuditEntry
+from dicom_node.core.people import ApiToken, AuditEntry, Role
 from dicom_node.core.tls import check_private
 from dicom_node.web.passwords import hash_password
 from dicom_node.web.sessions import digest, new_api_token
@@ -50,7 +50,7 @@ def users(options: argparse.Namespace) -> int:
 def _add(options: argparse.Namespace, database: Database) -> None:
     user = db.people.NewUser(
         name=_checked_name(options.name),
-        role=options.role,
+        role=Role(options.role),
         sees_names=options.sees_names,
         password_hash=hash_password(_read_password(options.password_file)),
     )
@@ -85,8 +85,9 @@ def _list(options: argparse.Namespace, database: Database) -> None:
 def _set(options: argparse.Namespace, database: Database) -> None:
     if options.role is None and options.sees_names is None:
         raise UsageError("say what to change: --role, --sees-names or --no-names")
+    role = Role(options.role) if options.role else None
     changed = db.people.change_user(
-        database, options.name, role=options.role, sees_names=options.sees_names
+        database, options.name, role=role, sees_names=options.sees_names
     )
     _note(database, "user changed", f"{changed.name} {changed.role}")
     _say(options, f"{changed.name} is {changed.role} now", name=changed.name)
@@ -114,7 +115,7 @@ def _token(options: argparse.Namespace, database: Database) -> None:
     secret, now = new_api_token(), SystemClock().now()
     token = ApiToken(
         name=_checked_name(options.name),
-        role=options.role,
+        role=Role(options.role),
         sees_names=options.sees_names,
         created_at=now,
         expires_at=now + timedelta(days=options.days) if options.days else None,

@@ -3,9 +3,11 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from dicom_node.core.people import Role
 
+_ROLES: Final = tuple(role.value for role in Role)
 _Action = Callable[[str, str], argparse.ArgumentParser]
 
 
@@ -19,7 +21,7 @@ def add_options(sub: argparse.ArgumentParser) -> None:
     action("list", "every login and every API token")
     change = action("set", "change what somebody may do")
     change.add_argument("name")
-    change.add_argument("--role", choices=[*Role], type=Role)
+    change.add_argument("--role", choices=_ROLES)
     names = change.add_mutually_exclusive_group()
     names.add_argument("--sees-names", action="store_true", default=None)
     names.add_argument("--no-names", action="store_false", dest="sees_names")
@@ -58,7 +60,7 @@ def _adder(sub: argparse.ArgumentParser, dest: str) -> _Action:
 
 def _rights(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--role", choices=[*Role], type=Role, default=Role.VIEWER, help="(viewer)"
+        "--role", choices=_ROLES, default=Role.VIEWER.value, help="(viewer)"
     )
     parser.add_argument(
         "--sees-names", action="store_true", help="may see patients' names"

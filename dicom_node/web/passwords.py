@@ -16,7 +16,7 @@ _HASHER: Final = PasswordHasher(time_cost=3, memory_cost=65536, parallelism=4)
 _TURNS: Final = threading.BoundedSemaphore(2)
 # No password's: what a name that nobody has is compared with, for the same time.
 _NOBODY: Final = (
-    "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ib2R5$"
+    "$argon2id$v=19$m=65536,t=3,p=4$bm9ib2R5bm9ib2R5bm9ibw$"
     "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 )
 
