@@ -29,7 +29,7 @@ _REQUEST: Final = 1  # Action Type ID (PS3.4 J.3.2.1)
 _COMPLETE: Final = 1  # Event Type IDs (PS3.4 J.3.3.1): all are committed,
 _FAILURES: Final = 2  # not all are
 # Most SCPs answer at once or within minutes: nobody waits on the association for long.
-_SAME_ASSOCIATION_SECONDS: Final = 2.0
+_SAME_ASSOCIATION_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.1
 # Statuses of an N-ACTION and of an N-EVENT-REPORT (PS3.7 C).
 _PROCESSING_FAILURE: Final = 0x0110

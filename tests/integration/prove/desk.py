@@ -1,0 +1,128 @@
+"""A delivery on its way to an archive, one turn at a time."""
+
+import tempfile
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import select
+
+import db.work
+from config.destinations import DestinationTable
+from db.breaker import BreakerPolicy
+from db.columns import AnyRow
+from db.engine import Database
+from db.tables import deliveries
+from dicom_node.core.errors import LostRace
+from dicom_node.core.states import WorkState
+from dicom_node.core.types import Delivery
+from dicom_node.deliver.prover import provers_of
+from dicom_node.deliver.retry import ExponentialBackoff
+from dicom_node.deliver.store_scu import DicomDestination
+from dicom_node.delivering import Faults, Outbox, no_faults
+from dicom_node.pipeline import on_delivery
+from dicom_node.store.files import FileStore
+from tests.integration.db.samples import (
+    after,
+    claim,
+    queue_job,
+    settlement,
+)
+from tests.integration.deliver.peers import COMPREHENSIVE_3D, make_report
+from tests.unit.pipeline.parts import SteppedClock
+
+
+@dataclass(slots=True, kw_only=True)
+class Desk:
+    """The deliver role in slow motion: `turn` works on whatever may be claimed."""
+
+    database: Database
+    outbox: Outbox
+    clock: SteppedClock
+    uid: str
+    states: list[WorkState] = field(default_factory=list)
+
+    def claim(self) -> Delivery | None:
+        return db.work.claim_delivery(
+            self.database, owner="deliver", now=self.clock.now(), lease_seconds=60
+        )
+
+    def turn(self) -> WorkState | None:
+        """Claim and work once; None when nothing may be claimed now."""
+        delivery = self.claim()
+        if delivery is None:
+            return None
+        try:
+            state = on_delivery(self.outbox, delivery)
+        except LostRace:
+            return None
+        self.states.append(state)
+        return state
+
+    def skip(self, seconds: float = 0) -> None:
+        """Let time pass until the delivery may be claimed, or for so long."""
+        if seconds:
+            self.clock.step(seconds)
+        else:
+            self.clock.time = max(self.clock.time, self.row().not_before)
+
+    def run(self, turns: int = 20) -> AnyRow:
+        """Work until the delivery is settled."""
+        for _ in range(turns):
+            self.skip()
+            if self.turn() in (WorkState.DONE, WorkState.FAILED):
+                return self.row()
+        raise TimeoutError(f"not settled after {turns} turns: {self.states}")
+
+    def row(self) -> AnyRow:
+        with self.database.read() as connection:
+            return connection.execute(
+                select(deliveries).order_by(deliveries.c.id)
+            ).first()  # type: ignore[return-value]
+
+
+def make_desk(
+    database: Database, port: int, *, faults: Faults = no_faults, **settings: object
+) -> Desk:
+    """Queue the delivery of a structured report to the archive on this port."""
+    table = DestinationTable.model_validate(
+        {
+            "name": "pacs",
+            "ae_title": "PACS",
+            "host": "127.0.0.1",
+            "port": port,
+            "timeout_seconds": 5,
+            **settings,
+        }
+    )
+    folder = Path(tempfile.mkdtemp())
+    written = make_report(folder, COMPREHENSIVE_3D)
+    store = FileStore(folder / "reports", min_free_bytes=0)
+    report = replace(written.report, file_key=store.put(written.path.read_bytes()))
+    queue_job(database)
+    db.work.settle_job(database, claim(database), settlement(report), now=after(3))
+    clock = SteppedClock()
+    clock.time = after(10)
+    outbox = Outbox(
+        database=database,
+        reports=store,
+        destinations={"pacs": DicomDestination(table, "AINODE")},
+        provers=provers_of([table], "AINODE"),
+        retry=ExponentialBackoff(
+            first=timedelta(seconds=5),
+            longest=timedelta(seconds=60),
+            give_up_after=timedelta(hours=1),
+        ),
+        clock=clock,
+        faults=faults,
+        breaker=BreakerPolicy(
+            failures=3, first=timedelta(seconds=30), longest=timedelta(seconds=120)
+        ),
+        chance=lambda: 0.0,
+    )
+    return Desk(
+        database=database,
+        outbox=outbox,
+        clock=clock,
+        uid=str(report.sop_instance_uid),
+    )
