@@ -20,6 +20,7 @@ from dicom_node.core.states import Outcome, ReportKind, Urgency
 from dicom_node.core.types import CodedConcept, Prediction, Report, Suggestion
 from dicom_node.worklist.hl7 import HL7Writer
 from dicom_node.worklist.order import read_order
+from tests.peers import PROJECT
 from tests.unit.pipeline.parts import FolderStore
 from tests.unit.worklist.results import (
     IMAGE,
@@ -146,6 +147,12 @@ def test_a_finding_is_written_as_the_notes_say(desk: Desk) -> None:
         "OBX|4|CWE|AIPRIO^AI suggested reading priority^L||S^STAT^HL70485||||||P",
         "NTE|1|L|Pneumothorax 0.93 at or above 0.50",
     ]
+
+
+def test_the_manual_shows_the_message_as_it_is_written(desk: Desk) -> None:
+    manual = (PROJECT / "docs" / "worklist.md").read_text(encoding="utf-8")
+    lines = desk.lines(prediction(finding()), suggestion=stat())
+    assert "\n".join(lines) in manual
 
 
 @pytest.mark.parametrize("version", VERSIONS)
