@@ -83,7 +83,9 @@ def legal_value(keyword: str, vr: str, value: object) -> object:
     if vr in _TEXT_VRS:
         return value
     try:
-        validate_value(vr, value, config.RAISE)
+        # Numbers in text are checked as they were written.
+        written = text if vr in {"DS", "IS"} else value
+        validate_value(vr, written, config.RAISE)
     except (ValueError, TypeError):
         return None
     return value

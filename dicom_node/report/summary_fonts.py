@@ -13,9 +13,11 @@ from typing import Final
 from PIL import ImageDraw, ImageFont
 
 _FONTS: Final = resources.files("dicom_node.report") / "fonts"
-_LATIN: Final = {False: "NotoSans-Regular.ttf", True: "NotoSans-Bold.ttf"}
+_LATIN: Final = "NotoSans-Regular.ttf"
+_BOLD: Final = "NotoSans-Bold.ttf"  # has the same characters
 _EAST_ASIAN: Final = "DroidSansFallback.ttf.xz"
-_FIRST_EAST_ASIAN: Final = 0x2460
+# The first that has a character draws it.
+_FACES: Final = (_LATIN, "NotoSansMath-Regular.ttf", _EAST_ASIAN)
 _NOWHERE: Final = chr(0x10FFFF)  # what a font shows for a character it lacks
 _SUBSTITUTE: Final = "□"
 _ELLIPSIS: Final = "…"
@@ -45,7 +47,7 @@ class Lettering:
 
     def width(self, text: str) -> float:
         """Measure a text in pixels."""
-        return sum(self._font(latin=latin).getlength(run) for latin, run in _runs(text))
+        return sum(self._font(face).getlength(run) for face, run in _runs(text))
 
     def draw(
         self,
@@ -56,10 +58,10 @@ class Lettering:
     ) -> None:
         """Draw a text; `place` is where its base line begins."""
         x, y = place
-        for latin, run in _runs(text):
-            font = self._font(latin=latin)
-            # The font of East Asia has one weight: a thin outline makes it bold.
-            stroke = self.size // 24 if self.bold and not latin else 0
+        for face, run in _runs(text):
+            font = self._font(face)
+            # The others have one weight: a thin outline makes them bold.
+            stroke = self.size / 60 if self.bold and face != _LATIN else 0
             draw.text((x, y), run, ink, font=font, anchor="ls", stroke_width=stroke)
             x += font.getlength(run)
 
@@ -92,15 +94,15 @@ class Lettering:
             piece = piece[count:]
         yield piece
 
-    def _font(self, *, latin: bool) -> ImageFont.FreeTypeFont:
-        return _font(_LATIN[self.bold] if latin else _EAST_ASIAN, self.size)
+    def _font(self, face: str) -> ImageFont.FreeTypeFont:
+        return _font(_BOLD if self.bold and face == _LATIN else face, self.size)
 
 
 def legible(text: str) -> str:
     """Return a text in characters that the fonts have, in their composed form."""
     composed = unicodedata.normalize("NFC", " ".join(text.split()))
     return "".join(
-        one if _has_glyph(one) else _SUBSTITUTE
+        one if _face(one) else _SUBSTITUTE
         for one in composed
         # Marks of direction and joiners have no shape of their own.
         if unicodedata.category(one) not in ("Cf", "Cc")
@@ -124,21 +126,17 @@ def _pieces(text: str) -> Iterator[str]:
         yield piece
 
 
-def _runs(text: str) -> Iterator[tuple[bool, str]]:
-    for latin, run in groupby(text, _is_latin):
-        yield latin, "".join(run)
+def _runs(text: str) -> Iterator[tuple[str, str]]:
+    for face, run in groupby(text, lambda one: _face(one) or _LATIN):
+        yield face, "".join(run)
 
 
 @cache
-def _is_latin(character: str) -> bool:
-    return ord(character) < _FIRST_EAST_ASIAN and _shows(character, _LATIN[False])
-
-
-@cache
-def _has_glyph(character: str) -> bool:
-    if character == " " or _is_latin(character):
-        return True
-    return ord(character) >= _FIRST_EAST_ASIAN and _shows(character, _EAST_ASIAN)
+def _face(character: str) -> str:
+    """Return the font that has a character, "" if none does."""
+    if character == " ":
+        return _LATIN
+    return next((face for face in _FACES if _shows(character, face)), "")
 
 
 def _shows(character: str, name: str) -> bool:

@@ -39,7 +39,7 @@ _WIDEST_COLUMN: Final = 760
 _NARROWEST: Final = 40
 _WIDE: Final = 1.9  # a picture wider than this stands above the findings
 _SHARE_OF_WIDE: Final = 0.5
-_NO_IMAGE_WIDTH: Final = 460
+_CAPTION_WIDTH: Final = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +73,10 @@ def draw_page(words: Words, panel: Panel) -> Picture.Image:
     box = _place(panel.shown, top, bottom - caption_height)
     _paint_panel(page, draw, panel, box)
     below = box.top + box.height
-    caption = text_block(
-        panel.caption, _CAPTION, max(box.width, _NO_IMAGE_WIDTH - 60), ink=QUIET
-    )
+    caption_width = max(box.width, _CAPTION_WIDTH)
+    caption = text_block(panel.caption, _CAPTION, caption_width, ink=QUIET)
     if panel.shown is None or not _is_wide(panel.shown):
-        left = MARGIN + max(box.width, _NO_IMAGE_WIDTH - 60) + _GUTTER
+        left = MARGIN + caption_width + _GUTTER
         caption.paint(draw, MARGIN, below + 6)
         _paint_column(draw, words, left, (top, bottom))
         return page
@@ -122,13 +121,15 @@ def _place(shown: Shown | None, top: int, bottom: int) -> _Box:
     """Say where the image goes: as large as its shape allows."""
     height = bottom - top
     if shown is None:
-        return _Box(MARGIN, top, _NO_IMAGE_WIDTH - 60, min(height, 360))
+        return _Box(MARGIN, top, _CAPTION_WIDTH, min(height, 360))
     most = WIDTH - 2 * MARGIN if _is_wide(shown) else _WIDEST_IMAGE
     if _is_wide(shown):
         height = round(height * _SHARE_OF_WIDE)
     width = min(most, round(height * shown.aspect))
     tall = min(height, round(width / shown.aspect))
-    left = MARGIN + ((most - width) // 2 if _is_wide(shown) else 0)
+    # A small one stands in the middle of its place.
+    place = most if _is_wide(shown) else max(width, _CAPTION_WIDTH)
+    left = MARGIN + (place - width) // 2
     return _Box(left, top, max(width, _NARROWEST), max(tall, _NARROWEST))
 
 

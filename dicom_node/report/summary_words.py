@@ -150,6 +150,7 @@ def _row(finding: Finding) -> Row:
 
 
 def _headline(prediction: Prediction, rows: Sequence[Row]) -> tuple[str, State | None]:
+    """Say the result in a line; its state comes first, where nothing is cut off."""
     if prediction.outcome is Outcome.FAILED:
         return "No result: the analysis failed", None
     if prediction.outcome is Outcome.NOT_EVALUATED or not rows:
@@ -157,14 +158,14 @@ def _headline(prediction: Prediction, rows: Sequence[Row]) -> tuple[str, State |
     first = rows[0]
     alike = sum(row.state is first.state for row in rows)
     if len(rows) == 1 or (first.state is State.PRESENT and alike == 1):
-        return f"{first.title}: {first.state.value}", first.state
+        return f"{first.state.value}: {first.title}", first.state
     if first.state is State.PRESENT:
-        return f"{first.title} and {alike - 1} more: PRESENT", first.state
+        return f"{first.state.value}: {first.title} and {alike - 1} more", first.state
     if first.state is State.ABSENT:
-        return f"All {len(rows)} findings: ABSENT", first.state
+        return f"{first.state.value}: all {len(rows)} findings", first.state
     if first.state is State.VALUE:
         return f"{first.title}: {first.number}", first.state
-    return "No decision: UNDETERMINED", first.state
+    return f"{first.state.value}: no decision", first.state
 
 
 def _notes(
