@@ -20,6 +20,7 @@ from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ReceiveError
 from dicom_node.core.proof import CommitmentAnswer
 from dicom_node.core.protocols import Destination
+from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReceivedInstance, Recorded
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.mllp import HL7Destination
@@ -236,7 +237,11 @@ def build_work(
 ) -> pipeline.Work:
     """Wire what turns a job into a report; load the models that routes name."""
     from dicom_node.report.builder import StructuredReportBuilder
+    from dicom_node.report.writers import object_writers
 
+    builder = StructuredReportBuilder(
+        node_version=__version__, station_name=settings.node.ae_title
+    )
     executor = build_executor(settings, on_lost=on_lost)
     executor.warm(dict.fromkeys(route.model for route in settings.routes))
     reports = report_store(settings)
@@ -247,13 +252,18 @@ def build_work(
         writing=Writing(
             database=database,
             reports=reports,
-            report_builder=StructuredReportBuilder(
-                node_version=__version__, station_name=settings.node.ae_title
-            ),
+            report_builder=builder,
             destinations=build_destinations(settings),
             clock=SystemClock(),
+            objects={
+                route.name: frozenset(ReportKind(kind) for kind in route.objects)
+                for route in settings.routes
+            },
             suggest=build_suggest(settings),
-            writers=build_writers(settings, database, reports),
+            writers={
+                **object_writers(builder.equipment, run_options(settings).limits),
+                **build_writers(settings, database, reports),
+            },
         ),
         clock=SystemClock(),
         attempts=settings.work.job_attempts,
