@@ -3,7 +3,7 @@
 import argparse
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,8 @@ from dicom_node import app
 from dicom_node.commands.check_callers import looks_at_callers
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.core.errors import NodeError
+from dicom_node.deliver.probe import Offer
+from dicom_node.deliver.store_scu import DicomDestination
 from inference.pixels.codecs import decodable_transfer_syntaxes
 
 _MIB = 1 << 20
@@ -21,11 +23,16 @@ _MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One thing that was looked at."""
+    """One thing that was looked at.
+
+    Args:
+        offers: what a PACS was asked for, and what it accepts.
+    """
 
     what: str
     good: bool
     detail: str
+    offers: tuple[Offer, ...] = ()
 
 
 def check(options: argparse.Namespace) -> int:
@@ -38,6 +45,8 @@ def check(options: argparse.Namespace) -> int:
     else:
         for item in found:
             print(f"{'ok   ' if item.good else 'WRONG'} {item.what}: {item.detail}")
+            for line in _table(item.offers):
+                print(f"      {line}")
         print(f"{len(wrong)} of {len(found)} checks failed" if wrong else "all is well")
     return 1 if wrong else 0
 
@@ -56,13 +65,37 @@ def _findings(settings: Settings) -> Iterator[Finding]:
             what="routes", good=False, detail="no [[routes]] table: no study gets AI"
         )
     for table in settings.destinations:
-        look = partial(_destination, table=table)
-        yield _look(f"destination '{table.name}'", look, settings)
+        yield _destination(settings, table)
 
 
-def _destination(settings: Settings, *, table: DestinationTable) -> str:
-    app.build_destination(table, settings).check()
-    return "answers"
+def _destination(settings: Settings, table: DestinationTable) -> Finding:
+    """Call a destination; ask a PACS for everything at once."""
+    what = f"destination '{table.name}'"
+    try:
+        destination = app.build_destination(table, settings)
+        if not isinstance(destination, DicomDestination):
+            destination.check()
+            return Finding(what=what, good=True, detail="answers")
+        probe = destination.probe()
+    except NodeError as error:
+        return Finding(what=what, good=False, detail=str(error))
+    detail = "; ".join(probe.faults) or f"answers in {probe.seconds * 1000:.0f} ms"
+    return Finding(what=what, good=not probe.faults, detail=detail, offers=probe.offers)
+
+
+def _table(offers: Sequence[Offer]) -> Iterator[str]:
+    """Lay out what is accepted: used, only possible, wanted in vain, or refused."""
+    width = max((len(offer.what) for offer in offers), default=0)
+    for offer in offers:
+        said = ", ".join(offer.syntaxes) if offer.syntaxes else "refused"
+        mark = "used" if offer.used else "MISSING" if _is_missing(offer, offers) else ""
+        yield f"{offer.kind:<10} {offer.what:<{width}}  {mark:<7}  {said}"
+
+
+def _is_missing(offer: Offer, offers: Sequence[Offer]) -> bool:
+    """Tell whether nothing of a kind that is wanted is there."""
+    same = [one for one in offers if one.kind == offer.kind]
+    return offer.wanted and not any(one.used for one in same)
 
 
 def _look(what: str, look: Callable[[Settings], str], settings: Settings) -> Finding:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.cli import main
+from tests.integration.prove.archive import Habits, running_archive
 from tests.peers import free_port
 
 
@@ -50,3 +51,35 @@ def test_a_data_folder_that_cannot_be_made_is_wrong(
     found = _look(capsys, tmp_path, 'data_dir = "data/node"')
     assert found["disk"]["good"] is False
     assert "node.data_dir" in str(found["disk"]["detail"])
+
+
+def test_a_destination_is_asked_for_everything_that_it_could_be_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with running_archive(Habits(queries=False)) as archive:
+        table = f"""port = {free_port()}
+            [[destinations]]
+            name = "pacs"
+            ae_title = "PACS"
+            host = "127.0.0.1"
+            port = {archive.port}
+            objects = ["sr", "kos"]
+            commitment = "wanted"
+        """
+        found = _look(capsys, tmp_path, table)["destination 'pacs'"]
+        main(["check", "--config", str(tmp_path / "node.toml")])
+    assert found["good"] is False
+    assert "take 'kos' out of objects of destination 'pacs'" in str(found["detail"])
+    offers = found["offers"]
+    assert isinstance(offers, list)
+    taken = {offer["kind"]: bool(offer["syntaxes"]) for offer in offers}
+    assert taken == {
+        "sr": True,
+        "sc": True,
+        "kos": False,
+        "commitment": True,
+        "c-find": False,
+    }
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if "Key Object Selection" in line[:60])
+    assert line.split()[-2:] == ["MISSING", "refused"]
