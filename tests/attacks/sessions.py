@@ -18,6 +18,7 @@ from tests.attacks.peer import (
     context_items,
     item,
 )
+from tests.conformance.wire.events import Event, information
 from tests.integration.receive.wire import (
     CT,
     ECHO_RQ,
@@ -59,7 +60,7 @@ def valid_session(source: random.Random) -> Session:
     """Make a session; the same source makes the same one."""
     session = Session([_offer(source).encode()], [ACCEPTED])
     for _ in range(source.randrange(5)):
-        make = source.choice((_echo, _store, _store, _store, _not_served))
+        make = source.choice((_echo, _store, _store, _store, _event, _not_served))
         goes_on = make(source, session)
         if not goes_on:
             return session
@@ -81,7 +82,10 @@ def _offer(source: random.Random) -> Offer:
     return Offer(
         contexts=context_items(CONTEXTS),
         max_pdu=source.choice((0, 4096, 16384, 131072, 1 << 20)),
-        user=source.sample(further, source.randrange(len(further) + 1)),
+        user=[
+            item(0x54, text(COMMITMENT) + b"\0\1"),
+            *source.sample(further, source.randrange(len(further) + 1)),
+        ],
     )
 
 
@@ -105,6 +109,17 @@ def _store(source: random.Random, session: Session) -> bool:
         parts += [(context, _COMMAND, head), (context, 0, dataset)]
         session.answers.append("0x0000")
     session.pdus += _packed(source, parts)
+    return True
+
+
+def _event(source: random.Random, session: Session) -> bool:
+    """Add an N-EVENT-REPORT on a transaction that this node never asked for."""
+    committed = [f"1.2.3.{number}" for number in range(source.randrange(1, 40))]
+    failed = {f"1.2.4.{number}": 0x0112 for number in range(source.randrange(3))}
+    head = Event(event_type=2 if failed else 1).encode()
+    dataset = information("2.25.1", committed=committed, failed=failed)
+    session.pdus += _packed(source, [(7, _COMMAND, head), (7, 0, dataset)])
+    session.answers.append("0x0115")
     return True
 
 
