@@ -10,6 +10,7 @@ import db.associations
 import db.commitments
 import db.instances
 import db.probe
+import db.retention
 import db.schema
 from config.destinations import DestinationTable
 from config.settings import Settings
@@ -22,11 +23,14 @@ from dicom_node.core.proof import CommitmentAnswer
 from dicom_node.core.protocols import Destination
 from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReceivedInstance, Recorded
+from dicom_node.deliver.fhir import FHIRDestination
 from dicom_node.deliver.folder import FolderDestination
 from dicom_node.deliver.mllp import HL7Destination
 from dicom_node.deliver.prover import provers_of
 from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.deliver.store_scu import DicomDestination
+from dicom_node.deliver.webhook import WebhookDestination
+from dicom_node.deliver.stow import StowDestination
 from dicom_node.messaging import build_suggest, build_writers
 from dicom_node.observe.metrics import ReceiveMetrics
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
@@ -155,6 +159,7 @@ def reconcile_instances(settings: Settings, database: Database) -> ReconcileRepo
         adopt,
         recorded_keys=partial(db.instances.recorded_keys, database),
         latest=db.instances.latest_keys(database, seconds=_UNSYNCED_SECONDS),
+        pruned_keys=db.retention.pruned_keys(database),
     )
 
 
@@ -170,8 +175,14 @@ def build_destination(table: DestinationTable, settings: Settings) -> Destinatio
     """Make one destination."""
     if table.kind == "folder":
         return FolderDestination(table)
+    if table.kind == "stow":
+        return StowDestination(table)
     if table.kind == "hl7":
         return HL7Destination(table)
+    if table.kind == "fhir":
+        return FHIRDestination(table)
+    if table.kind == "webhook":
+        return WebhookDestination(table)
     return DicomDestination(table, calling_ae_title=settings.node.ae_title)
 
 
