@@ -158,6 +158,7 @@ def load(
         ignored_because=row.ignored_because,
         instances=found,
         called_ae_title=row.called_ae_title,
+        pruned_at=row.pruned_at,
     )
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, select
 from db.codec import decode_header, decode_prediction, decode_verdict
 from db.columns import AnyRow
 from db.reports import report_of
+from db.retention import PRUNED, STUDY_EVENT
 from db.story import (
     AttemptStory,
     DecisionStory,
@@ -54,6 +55,7 @@ def tell(connection: Connection, study_id: int) -> StudyStory:
         *_receipt_events(receipts),
         *_decision_events(decided),
         *_job_events(job_stories),
+        *_pruning_events(connection, study_id),
     ]
     return StudyStory(
         summary=summarise(connection, chosen)[0],
@@ -250,3 +252,12 @@ def _event(
     if move.status is not None:
         detail["status"] = move.status
     return TimelineEvent(at=move.at, what=what, detail=detail)
+
+
+def _pruning_events(connection: Connection, study_id: int) -> Iterator[TimelineEvent]:
+    query = select(work_events).where(
+        work_events.c.kind == STUDY_EVENT, work_events.c.work_id == study_id
+    )
+    for row in connection.execute(query.order_by(work_events.c.id)):
+        what = "pruned" if row.to_state == PRUNED else "being pruned"
+        yield TimelineEvent(at=row.at, what=what, detail={"because": row.reason})

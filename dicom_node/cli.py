@@ -95,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     command("train", "training:train", "fine-tune a bundle", _train, _json)
     command("evaluate", "training:evaluate", "measure a bundle", _evaluate, _json)
+    command("prune", "prune:prune", "remove the files of old studies", _prune, _json)
     command("check", "check:check", "everything wrong, in one message", _json)
     command("migrate", "roles:migrate", "bring the database schema up to date")
     return parser
@@ -188,6 +189,31 @@ def _tolerance(text: str) -> float:
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError("takes a number from 0")
     return value
+
+
+def _prune(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--older-than",
+        metavar="AGE",
+        help="studies to which nothing happened for so long: 30d, 12h",
+    )
+    sub.add_argument(
+        "--until-free",
+        metavar="SPACE",
+        help="the oldest first, until so much of the disk is free: 20GB, 15%%",
+    )
+    sub.add_argument(
+        "--state",
+        action="append",
+        choices=("done", "ignored", "kept", "failed"),
+        help="of what became of them; may be given several times (done, ignored)",
+    )
+    sub.add_argument(
+        "--records-older-than",
+        metavar="AGE",
+        help="also associations and the moves of settled work",
+    )
+    sub.add_argument("--dry-run", action="store_true", help="say it, remove nothing")
 
 
 def _worklist(sub: argparse.ArgumentParser) -> None:

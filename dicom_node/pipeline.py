@@ -112,7 +112,7 @@ def on_job(work: Work, job: Job) -> Outcome:
         return _give_up(work, job, "the worker died in every attempt")
     try:
         study = db.studies.load(work.database, job.study_id, revision=job.revision)
-        files = open_inputs(work.instances, study.evidence)
+        files = open_inputs(work.instances, study.evidence, pruned_at=study.pruned_at)
         prediction = work.executor.predict(job.model, files)
         settlement = work.writing.write(job, study, files, prediction)
     except InferenceError as error:

@@ -160,10 +160,14 @@ class Writing:
         # A replay of the same images by the same model is the same object.
         return tuple(
             earlier[report.sop_instance_uid]
-            if report.sop_instance_uid in earlier
+            if self._still_here(earlier.get(report.sop_instance_uid))
             else replace(report, file_key=self.reports.put(content))
             for report, content in built
         )
+
+    def _still_here(self, report: Report | None) -> bool:
+        """Say whether there is such a report, and retention has not removed it."""
+        return report is not None and self.reports.intact(report.file_key)
 
     def _further(self, result: Result, wanted: Sequence[Addressee]) -> Iterator[Report]:
         """Write objects once and messages for each destination."""

@@ -69,6 +69,7 @@ def _replay(options: argparse.Namespace, settings: Settings, database: Database)
         return verify(options, settings, study=study, stored=known)
     if study.state is StudyState.RECEIVING:
         raise NodeError("the study is still being received: wait until it is routed")
+    _require_files(settings, study)
     revision = None
     sent = 0
     if _unchanged(settings, study, latest):
@@ -99,6 +100,20 @@ def _load(database: Database, key: str) -> Study:
     return db.studies.load(database, StudyId(found[0]))
 
 
+def _require_files(settings: Settings, study: Study) -> None:
+    """Raise NodeError when retention has removed what the study would run on."""
+    if study.pruned_at is None:
+        return
+    store = app.instance_store(settings)
+    missing = sum(not store.path(one.file_key).exists() for one in study.evidence)
+    if missing:
+        raise NodeError(
+            f"{missing} of the study's {len(study.evidence)} files are gone since "
+            f"retention removed them on {study.pruned_at:%Y-%m-%d}: send the study "
+            "again, then replay it"
+        )
+
+
 def _latest_jobs(database: Database, study: Study) -> dict[str, JobStory]:
     """Return the jobs of the study's present revision by model."""
     stories = db.queries.timeline(database, study.study_instance_uid)
@@ -120,12 +135,24 @@ def _unchanged(
         routed.setdefault(route.model, []).extend(route.destinations)
     if set(routed) != set(latest) or not routed:
         return False
+    if study.pruned_at is not None and not _has_files(settings, latest):
+        return False
     return all(
         job.summary["state"] == WorkState.DONE
         and job.prediction is not None
         and job.prediction.device_uid == _device_uid(settings, model)
         and _has_reports_for(settings, job, routed[model], job.prediction)
         for model, job in latest.items()
+    )
+
+
+def _has_files(settings: Settings, latest: Mapping[str, JobStory]) -> bool:
+    """Tell whether the reports that retention may have removed are here."""
+    store = app.report_store(settings)
+    return all(
+        store.path(report.file_key).exists()
+        for job in latest.values()
+        for report in job.reports
     )
 
 

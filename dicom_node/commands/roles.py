@@ -10,7 +10,7 @@ from dataclasses import replace
 import db.schema
 from config.load import Loaded, armed_fault, service_variables
 from config.settings import Settings
-from dicom_node import __version__, app, service, watching
+from dicom_node import __version__, app, pruning, service, watching
 from dicom_node.bell import WORK
 from dicom_node.commands.screen import loaded
 from dicom_node.core.clock import SystemClock
@@ -136,9 +136,16 @@ def deliver(options: argparse.Namespace) -> int:
     def deliveries() -> None:
         service.delivery_loop(settings, outbox, clock=SystemClock(), stop=stop)
 
+    def prune() -> None:
+        pruning.prune_loop(settings, database, metrics, stop)
+
     # A destination that hangs must not hold up the others.
     threads = min(app.OUTBOX_THREADS_MAX, max(1, len(settings.destinations)))
-    service.run_loops([Loop(f"deliver-{n}", deliveries) for n in range(threads)], stop)
+    loops = [Loop(f"deliver-{n}", deliveries) for n in range(threads)]
+    if settings.retention.active:
+        loops.append(Loop("prune", prune))
+    service.run_loops(loops, stop)
+    metrics.close()
     database.close()
     return 0
 

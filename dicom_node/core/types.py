@@ -186,6 +186,7 @@ class Study:
 
     Args:
         called_ae_title: of this node, as the last instance was sent to it.
+        pruned_at: when retention last removed its files; None if it never did.
     """
 
     study_id: StudyId
@@ -198,6 +199,7 @@ class Study:
     ignored_because: str | None
     instances: tuple[Instance, ...]
     called_ae_title: str = ""
+    pruned_at: datetime | None = None
 
     @property
     def evidence(self) -> tuple[Instance, ...]:

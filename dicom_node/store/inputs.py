@@ -1,6 +1,7 @@
 """The stored files of a study, as inference and the report take them."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from dicom_node.core.errors import StoreError
 from dicom_node.core.protocols import InstanceStore
@@ -8,9 +9,15 @@ from dicom_node.core.types import InputFile, Instance
 
 
 def open_inputs(
-    store: InstanceStore, evidence: Sequence[Instance]
+    store: InstanceStore,
+    evidence: Sequence[Instance],
+    *,
+    pruned_at: datetime | None = None,
 ) -> tuple[InputFile, ...]:
     """Find the files of a revision and check that none changed at rest.
+
+    Args:
+        pruned_at: of the study, for the text of the error.
 
     Raises:
         StoreError: a file is gone or differs; there must never be a result of it.
@@ -31,7 +38,13 @@ def open_inputs(
         )
     if changed:
         raise StoreError(
-            f"{changed} of {len(files)} stored files are gone or differ from what was "
-            "received: send the study again"
+            f"{changed} of {len(files)} stored files {_why(pruned_at)}: "
+            "send the study again"
         )
     return tuple(files)
+
+
+def _why(pruned_at: datetime | None) -> str:
+    if pruned_at is None:
+        return "are gone or differ from what was received"
+    return f"are gone since retention removed them on {pruned_at:%Y-%m-%d}"

@@ -49,6 +49,7 @@ def reconcile(
     *,
     recorded_keys: RecordedKeys,
     latest: Iterable[tuple[str, int]] = (),
+    pruned_keys: Iterable[str] = (),
 ) -> ReconcileReport:
     """Remove part files, adopt files without rows, report rows without files.
 
@@ -64,8 +65,11 @@ def reconcile(
             this ran is left alone.
         latest: keys with the least size of their files, in bytes, of what came last:
             a power cut may have emptied a file that nobody synced.
+        pruned_keys: of the known ones, those whose files retention removes: they are
+            not missed, and what a crash left of them is not touched here.
     """
-    missing = {bytes.fromhex(key) for key in known_keys}
+    pruned = {bytes.fromhex(key) for key in pruned_keys}
+    missing = {bytes.fromhex(key) for key in known_keys} - pruned
     quarantined = _quarantine_short(store, latest)
     parts = adopted = repeats = 0
     for path in _files(store.folder):
@@ -77,6 +81,8 @@ def reconcile(
             continue
         if (raw := bytes.fromhex(key)) in missing:
             missing.remove(raw)
+            continue
+        if raw in pruned:
             continue
         with unused_file(path) as unused:
             if not unused:
