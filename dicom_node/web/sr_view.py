@@ -61,6 +61,8 @@ def read_tree(path: Path) -> Node:
         raise ReportError(str(error)) from None
     if tree is None:
         raise ReportError(_TOO_LARGE)
+    if tree.kind != "CONTAINER":  # the root of every tree, PS3.3 C.17.3
+        raise ReportError("the report cannot be read: its file is damaged")
     return tree
 
 
