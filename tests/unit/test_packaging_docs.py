@@ -12,6 +12,7 @@ from dicom_node.cli import build_parser
 from dicom_node.core import errors
 from dicom_node.deliver.choose import SR_CLASS_UIDS
 from dicom_node.deliver.status import read_status
+from dicom_node.receive import events
 from inference.pixels.codecs import decodable_transfer_syntaxes
 from tests.peers import PROJECT
 
@@ -58,6 +59,18 @@ def test_conformance_md_lists_the_statuses_that_are_returned() -> None:
         if isinstance(kind, type) and issubclass(kind, errors.ReceiveError)
     }
     assert raised <= listed
+
+
+def test_conformance_md_lists_the_statuses_of_commitment_reports() -> None:
+    section = _section(_text("conformance.md"), "Storage Commitment")
+    rows = re.findall(r"^\| (0x.*?) \|", section, flags=re.M)
+    listed = {int(text, 16) for row in rows for text in row.split(", ")}
+    returned = {
+        value
+        for name, value in vars(events).items()
+        if name[0].isupper() and isinstance(value, int) and value <= 0xFFFF
+    }
+    assert returned == listed
 
 
 @pytest.mark.parametrize(
