@@ -5,13 +5,14 @@ pydicom only when it shows an image or a name.
 """
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
 
 from config.settings import Settings
+from db.desk_results import CurrentResult
 from db.engine import Database
 from db.patients import find_by_patient
 from db.queries import Backlog, backlog
@@ -29,6 +30,8 @@ from dicom_node.web.api import api_routes
 from dicom_node.web.app import create_app
 from dicom_node.web.checks import ReceiverState, checks, disk_bytes, free_bytes
 from dicom_node.web.desk import Desk, PatientKey
+from dicom_node.web.fhir import fhir_routes
+from dicom_node.web.fhir_search import Resource
 from dicom_node.web.limits import LoginLimits
 from dicom_node.web.pages import Contents
 from dicom_node.web.pages_routes import page_routes
@@ -64,7 +67,11 @@ def assemble(
     return create_app(
         desk,
         contents,
-        routes=[*api_routes(), *page_routes(contents.checks)],
+        routes=[
+            *api_routes(),
+            *fhir_routes(partial(_tell_study, desk)),
+            *page_routes(contents.checks),
+        ],
         furnish=surroundings,
         limits=limits,
     )
@@ -82,6 +89,16 @@ def build_desk(settings: Settings) -> Desk:
         find_by_patient=partial(_find_by_patient, settings, database),
         list_models=partial(_list_models, settings),
         wake=_waker(settings),
+    )
+
+
+def _tell_study(
+    desk: Desk, results: Sequence[CurrentResult], names: bool
+) -> Sequence[Resource]:
+    from dicom_node.worklist.fhir_feed import tell_study  # loads pydicom
+
+    return tell_study(
+        desk.database, results, instance_path=desk.instance_path, names=names
     )
 
 

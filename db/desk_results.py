@@ -1,0 +1,163 @@
+"""What each model says of a study at present: for whoever reads results."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, exists, or_, select
+
+from db.codec import decode_prediction
+from db.columns import AnyRow
+from db.desk_tables import suggestions
+from db.engine import Database
+from db.tables import instances, jobs, predictions, studies, versions
+from dicom_node.core.ids import JobId, SOPInstanceUID, StudyId, StudyInstanceUID
+from dicom_node.core.states import Outcome, Urgency, WorkState
+from dicom_node.core.types import Prediction, Suggestion
+
+_SETTLED: Final = (WorkState.DONE, WorkState.FAILED)
+_WITHOUT_RESULT: Final = (Outcome.NOT_EVALUATED, Outcome.FAILED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultQuery:
+    """Which studies with results are wanted, the latest first.
+
+    Args:
+        keys: Study Instance UIDs or Accession Numbers; None for any.
+        since, until: when a result of the study was settled.
+        before: only studies with a lower id; None for any.
+    """
+
+    keys: Collection[str] | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    before: StudyId | None = None
+    limit: int = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurrentResult:
+    """The latest result of one model for a study.
+
+    Args:
+        suggestion: what was suggested with it.
+        holds: whether the suggestion does: it was not withdrawn and not expired.
+        replaces: whether an earlier revision had a result.
+    """
+
+    study_id: StudyId
+    study_instance_uid: StudyInstanceUID
+    accession_number: str
+    job_id: JobId
+    revision: int
+    model: str
+    prediction: Prediction
+    settled_at: datetime
+    suggestion: Suggestion | None = None
+    holds: bool = False
+    replaces: bool = False
+
+
+def studies_with_results(database: Database, query: ResultQuery) -> tuple[StudyId, ...]:
+    """Return the studies, those with the highest id first."""
+    settled = [jobs.c.study_id == studies.c.id, jobs.c.state.in_(_SETTLED)]
+    if query.since is not None:
+        settled.append(jobs.c.settled_at >= query.since)
+    if query.until is not None:
+        settled.append(jobs.c.settled_at <= query.until)
+    wanted: list[ColumnElement[bool]] = [exists().where(*settled)]
+    if query.keys is not None:
+        keys = [key for key in query.keys if key]
+        wanted.append(
+            or_(
+                studies.c.study_instance_uid.in_(keys),
+                studies.c.accession_number.in_(keys),
+            )
+        )
+    if query.before is not None:
+        wanted.append(studies.c.id < query.before)
+    chosen = (
+        select(studies.c.id)
+        .where(*wanted)
+        .order_by(studies.c.id.desc())
+        .limit(query.limit)
+    )
+    with database.read() as connection:
+        return tuple(StudyId(key) for key in connection.execute(chosen).scalars())
+
+
+def results_of(
+    database: Database, study_ids: Collection[StudyId], *, now: datetime
+) -> dict[StudyId, tuple[CurrentResult, ...]]:
+    """Return the latest result of each model; a job that was given up has none."""
+    query = (
+        select(
+            jobs,
+            studies.c.study_instance_uid,
+            studies.c.accession_number,
+            predictions.c.document,
+            predictions.c.outcome,
+            suggestions.c.priority.label("suggested"),
+            suggestions.c.reason.label("suggested_because"),
+            suggestions.c.expires_at,
+            suggestions.c.withdrawn_at,
+        )
+        .join(studies, studies.c.id == jobs.c.study_id)
+        .outerjoin(predictions, predictions.c.job_id == jobs.c.id)
+        .outerjoin(suggestions, suggestions.c.job_id == jobs.c.id)
+        .where(jobs.c.study_id.in_(study_ids), jobs.c.state.in_(_SETTLED))
+        .order_by(jobs.c.revision, predictions.c.claim)
+    )
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    latest = {(row.study_id, row.model): row for row in rows}
+    told = {
+        (row.study_id, row.model)
+        for row in rows
+        if row.revision < latest[row.study_id, row.model].revision
+        and row.outcome not in (None, *_WITHOUT_RESULT)
+    }
+    found: dict[StudyId, list[CurrentResult]] = defaultdict(list)
+    for key, row in sorted(latest.items(), key=lambda item: int(item[1].id)):
+        if row.document is not None:
+            result = replace(_result(row, now), replaces=key in told)
+            found[StudyId(row.study_id)].append(result)
+    return {study_id: tuple(results) for study_id, results in found.items()}
+
+
+def file_of(database: Database, sop_instance_uid: SOPInstanceUID) -> str | None:
+    """Return the key of an instance's file, None if there is none."""
+    query = (
+        select(versions.c.file_key)
+        .join(instances, versions.c.instance_id == instances.c.id)
+        .where(instances.c.sop_instance_uid == sop_instance_uid, versions.c.current)
+    )
+    with database.read() as connection:
+        found = connection.execute(query).scalar_one_or_none()
+    return None if found is None else str(found)
+
+
+def _result(row: AnyRow, now: datetime) -> CurrentResult:
+    suggestion = None
+    if row.suggested is not None:
+        suggestion = Suggestion(
+            urgency=Urgency(row.suggested),
+            reason=row.suggested_because,
+            expires_at=row.expires_at,
+        )
+    expired = row.expires_at is not None and row.expires_at <= now
+    return CurrentResult(
+        study_id=StudyId(row.study_id),
+        study_instance_uid=StudyInstanceUID(row.study_instance_uid),
+        accession_number=row.accession_number,
+        job_id=JobId(row.id),
+        revision=row.revision,
+        model=row.model,
+        prediction=decode_prediction(row.document),
+        settled_at=row.settled_at,
+        suggestion=suggestion,
+        holds=suggestion is not None and row.withdrawn_at is None and not expired,
+    )
