@@ -28,6 +28,7 @@ from dicom_node.demo import node, words
 from dicom_node.demo.images import Case, Expected, write_cases
 from dicom_node.demo.output import Output, make_output
 from dicom_node.demo.own_files import find_cases
+from dicom_node.demo.pictures import write_pictures
 from dicom_node.demo.stand_in import AE_TITLE as PACS_AE_TITLE
 from dicom_node.demo.stand_in import StandInPacs
 from dicom_node.demo.story import Story
@@ -88,9 +89,13 @@ def run_demo(options: DemoOptions, console: Console) -> int:
             exit_code = running.stop()
         story.step("the node was asked to stop (SIGTERM) and has ended")
         checks = _check(cases, summary, studies, pacs.files, story)
+        pictures = write_pictures(pacs.files)
+    if any(case.expected is Expected.PRESENT for case in cases):
+        fault = "" if pictures else "there is none that can be shown"
+        checks.append(Check("there is a summary picture to look at", fault))
     checks.append(Check("the node ended by itself", _exit_fault(exit_code)))
     words.tell_checks(story, checks)
-    words.finish(story, output, own_files=options.data is not None)
+    words.finish(story, output, own_files=options.data is not None, pictures=pictures)
     if options.as_json:
         print(json.dumps(_document(output, story, studies, checks), indent=2))
     return 0 if all(check.passed for check in checks) else 1

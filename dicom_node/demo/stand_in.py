@@ -3,6 +3,7 @@
 from pathlib import Path
 from threading import Lock
 from types import TracebackType
+from typing import Final
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dimse_primitives import C_STORE
@@ -13,6 +14,11 @@ from dicom_node.deliver.association import MAX_PDU_BYTES
 
 AE_TITLE = "DEMOPACS"
 _SUCCESS, _OUT_OF_RESOURCES = 0x0000, 0xA700
+# How a file is named by its SOP class, so that people find the picture.
+_NAMES: Final = {
+    "1.2.840.10008.5.1.4.1.1.7": "picture",
+    "1.2.840.10008.5.1.4.1.1.88.59": "key-images",
+}
 
 
 class StandInPacs:
@@ -62,7 +68,8 @@ class StandInPacs:
         uid = str(request.AffectedSOPInstanceUID)
         with self._lock:
             number = len(self._names) + 1
-            path = self._names.get(uid, self.folder / f"report-{number:03}.dcm")
+            what = _NAMES.get(str(request.AffectedSOPClassUID), "report")
+            path = self._names.get(uid, self.folder / f"{what}-{number:03}.dcm")
             part = path.with_suffix(".part")
             try:
                 part.write_bytes(event.encoded_dataset())

@@ -49,8 +49,14 @@ def tell_checks(story: Story, checks: Sequence[Check]) -> None:
         story.say(f"{text} in {story.seconds:.1f} s.", "bold green")
 
 
-def finish(story: Story, output: Output, *, own_files: bool) -> None:
-    """Say where everything is and how to go on."""
+def finish(
+    story: Story, output: Output, *, own_files: bool, pictures: Sequence[Path] = ()
+) -> None:
+    """Say where everything is and how to go on.
+
+    Args:
+        pictures: summaries of results, for any program that shows images.
+    """
     command, config = _command(), _short(output.config)
     story.say()
     story.say("Where things are", "bold")
@@ -59,6 +65,7 @@ def finish(story: Story, output: Output, *, own_files: bool) -> None:
         ("received files", output.data / "instances"),
         ("reports", output.data / "reports"),
         ("in the PACS", output.reports),
+        *(("summary picture", path) for path in pictures[:1]),
         ("node's log", output.log),
         ("configuration", output.config),
     ]

@@ -13,6 +13,9 @@ from dicom_node.report.tree import content_items
 
 _SECONDARY_CAPTURE: Final = "1.2.840.10008.5.1.4.1.1.7"
 _KEY_OBJECTS: Final = "1.2.840.10008.5.1.4.1.1.88.59"
+_SR_CLASSES: Final = tuple(
+    f"1.2.840.10008.5.1.4.1.1.88.{last}" for last in (22, 33, 34)
+)
 _UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 _MAX_UID: Final = 64
 # Study and images keep the UIDs of their makers, some of which have leading zeros.
@@ -64,6 +67,16 @@ def faults_of(kind: ReportKind, dataset: Dataset) -> list[str]:
     except UNREADABLE as error:
         return [f"it cannot be read back ({type(error).__name__})"]
     return []
+
+
+def kind_of(dataset: Dataset) -> ReportKind | None:
+    """Return which kind of object of this node a data set is, None for another."""
+    sop_class_uid = text_of(dataset, "SOPClassUID")
+    if sop_class_uid == _SECONDARY_CAPTURE:
+        return ReportKind.SC
+    if sop_class_uid == _KEY_OBJECTS:
+        return ReportKind.KOS
+    return ReportKind.SR if sop_class_uid in _SR_CLASSES else None
 
 
 def _form_faults(kind: ReportKind, dataset: Dataset) -> Iterator[str]:

@@ -192,7 +192,11 @@ def _describe(prediction: Prediction, present: Sequence[Finding]) -> str:
     lines = [f"AI result of {prediction.model} {prediction.model_version}."]
     if prediction.research_only:
         lines.append(f"{RESEARCH}.")
-    lines += [f"{label(one)}: present. {say_number(one)}." for one in present]
+    # ASCII where the model is: the document keeps its source's character set.
+    lines += [
+        f"{label(one)}: present. {say_number(one).replace(' · ', ', ')}."
+        for one in present
+    ]
     return free_text("\n".join(lines), 1024)
 
 
