@@ -128,6 +128,7 @@ def settle_undelivered(
         db.sending.quarantine(outbox.database, delivery, setback, now=now)
         return WorkState.FAILED
     if error.retryable and again is not None:
+        again = max(again, now + timedelta(seconds=error.wait_seconds))
         db.work.requeue(outbox.database, delivery, setback, not_before=again, now=now)
         return WorkState.QUEUED
     prover = outbox.provers.get(delivery.destination)

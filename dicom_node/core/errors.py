@@ -80,8 +80,11 @@ class DeliveryError(NodeError):
     """A destination did not take the report.
 
     Args:
-        status: DIMSE status the peer answered, None if there was none.
+        status: DIMSE or HTTP status the peer answered, None if there was none.
         retryable: the same report may be taken later.
+
+    Attributes:
+        wait_seconds: how long the peer wants to be left alone, where it says so.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class DeliveryError(NodeError):
         super().__init__(message)
         self.retryable = retryable
         self.status = status
+        self.wait_seconds = 0.0
 
 
 class Quarantined(DeliveryError):

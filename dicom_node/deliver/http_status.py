@@ -49,11 +49,13 @@ def refused(peer: HttpPeer, answer: HttpAnswer) -> DeliveryError:
     else:
         credentials = peer.setting("token_file, username or certificate")
     text = text.format(url=peer.setting("url"), credentials=credentials)
-    return DeliveryError(
+    error = DeliveryError(
         f"{peer} {text} (HTTP {answer.status})",
         retryable=retryable,
         status=answer.status,
     )
+    error.wait_seconds = answer.retry_after_seconds() or 0.0
+    return error
 
 
 def _meaning(status: int) -> tuple[bool, str]:
