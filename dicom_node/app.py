@@ -29,8 +29,8 @@ from dicom_node.deliver.mllp import HL7Destination
 from dicom_node.deliver.prover import provers_of
 from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.deliver.store_scu import DicomDestination
-from dicom_node.deliver.webhook import WebhookDestination
 from dicom_node.deliver.stow import StowDestination
+from dicom_node.deliver.webhook import WebhookDestination
 from dicom_node.messaging import build_suggest, build_writers
 from dicom_node.observe.metrics import ReceiveMetrics
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
