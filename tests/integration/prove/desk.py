@@ -1,5 +1,7 @@
 """A delivery on its way to an archive, one turn at a time."""
 
+import atexit
+import shutil
 import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -96,6 +98,7 @@ def make_desk(
         }
     )
     folder = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     written = make_report(folder, COMPREHENSIVE_3D)
     store = FileStore(folder / "reports", min_free_bytes=0)
     report = replace(written.report, file_key=store.put(written.path.read_bytes()))
