@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from config.web import WebTable
 from dicom_node.core.errors import NodeError
-from dicom_node.core.people import Role
+from dicom_node.core.people import LOCAL, Role
 from dicom_node.web.auth import BODY_BYTES_MAX, Gate
 from dicom_node.web.desk import Desk
 from dicom_node.web.headers import STATIC, Guard, GuardRules
@@ -89,7 +89,10 @@ def _is_operator(gate: Gate, request: Request) -> bool:
         visitor = gate.identify(request)
     except NodeError:
         return False
-    return visitor is not None and visitor.role.covers(Role.OPERATOR)
+    # Whoever is at this machine has shown nothing: the token's rule stays.
+    if visitor is None or visitor is LOCAL:
+        return False
+    return visitor.role.covers(Role.OPERATOR)
 
 
 def _explain(request: Request, error: Exception) -> Response:

@@ -33,7 +33,7 @@ _CSRF: Final = {
     "in": "header",
     "required": False,
     "description": "of the page, for a browser; not with a bearer token",
-    "schema": {"type": "string", "maxLength": 128},
+    "schema": {"type": "string"},
 }
 _REFUSALS: Final = {
     400: "a parameter does not fit",

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian
 
 from db import work
 from db.engine import Database
@@ -66,8 +66,8 @@ def write_file(folder: Path, key: str, *, name: str = EVIL_NAME) -> None:
     """Write the file of an instance with this patient."""
     meta = FileMetaDataset()
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    meta.MediaStorageSOPClassUID = CR
-    meta.MediaStorageSOPInstanceUID = "1.2.3.1.1"
+    meta.MediaStorageSOPClassUID = UID(CR)
+    meta.MediaStorageSOPInstanceUID = UID("1.2.3.1.1")
     dataset = Dataset()
     dataset.file_meta = meta
     dataset.SOPClassUID, dataset.SOPInstanceUID = CR, "1.2.3.1.1"

@@ -14,7 +14,7 @@ from dicom_node.core.states import Urgency
 from tests.integration.web.browser import add_token, add_user, serving_desk
 from tests.integration.web.studies import enter_study, fail_delivery, finish, write_file
 
-_EXAMPLES = "15"
+_EXAMPLES = "8"
 
 
 @pytest.mark.slow
