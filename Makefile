@@ -1,12 +1,14 @@
 # Each target makes .venv and installs what it needs by itself.
 #   make demo              the whole node on this machine, against a stand-in PACS
 #   make demo DATA=folder  the same with your own DICOM files
+#   make demo KEEP=1       leave the node and its page running
 #   make test              all tests (installs dcmtk, Orthanc, PostgreSQL if it may)
 #   make check             lint, types, import contract
 #   make bench             measure this machine
 PYTHON ?=
 VENV ?= .venv
 DATA ?=
+KEEP ?=
 WORKERS ?= 2
 TESTS ?= tests
 export VENV PYTHON
@@ -21,7 +23,7 @@ help: ## Say what the targets do
 install: $(VENV)/installed-core ## Make .venv and install the node
 
 demo: $(VENV)/installed-demo ## The whole node against a stand-in PACS (DATA=folder: your files)
-	@$(VENV)/bin/dicom-node demo $(if $(DATA),--data "$(DATA)")
+	@$(VENV)/bin/dicom-node demo $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep)
 
 test: $(VENV)/installed-test tools ## All tests (TESTS=path: some of them)
 	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)

@@ -116,6 +116,9 @@ def _demo(sub: argparse.ArgumentParser) -> None:
         default=Path("demo-output"),
         help="where everything is kept (default: demo-output)",
     )
+    sub.add_argument(
+        "--keep", action="store_true", help="leave the node and its page running"
+    )
 
 
 def _peer(sub: argparse.ArgumentParser) -> None:

@@ -9,6 +9,11 @@ from dicom_node.demo.run import DemoOptions, run_demo
 def run(options: argparse.Namespace) -> int:
     """Run the demo; exit code 1 if anything is off."""
     return run_demo(
-        DemoOptions(data=options.data, output=options.output, as_json=options.json),
+        DemoOptions(
+            data=options.data,
+            output=options.output,
+            as_json=options.json,
+            keep=options.keep,
+        ),
         console(),
     )

@@ -27,6 +27,8 @@ ae_title = "{ae_title}"  # the name under which the PACS knows the node
 host = "{host}"  # {host_says}
 port = {port}
 data_dir = "data"  # database, files and reports
+[web]
+port = {web_port}  # the page: http://127.0.0.1:{web_port}/
 [study]
 quiet_seconds = {quiet}  # without a new image for so long, a study is whole
 {peers}[[destinations]]  # who gets the reports
@@ -47,9 +49,12 @@ ae_title = "{pacs_ae_title}"
 """
 
 
-def demo_configuration(*, port: int, pacs_ae_title: str, pacs_port: int) -> str:
+def demo_configuration(
+    *, port: int, web_port: int, pacs_ae_title: str, pacs_port: int
+) -> str:
     """Write the configuration of the demo's node."""
     return CONFIGURATION.format(
+        web_port=web_port,
         ae_title=AE_TITLE,
         host="127.0.0.1",
         host_says="reached from this machine only",
@@ -66,6 +71,7 @@ def demo_configuration(*, port: int, pacs_ae_title: str, pacs_port: int) -> str:
 def example_configuration() -> str:
     """Write a configuration that a reader completes with a PACS of their own."""
     return CONFIGURATION.format(
+        web_port=8080,
         ae_title=AE_TITLE,
         host="0.0.0.0",  # noqa: S104 - an example that names its peers
         host_says="reached at every address of this machine",

@@ -28,6 +28,7 @@ from dicom_node.demo import node, words
 from dicom_node.demo.images import Case, Expected, write_cases
 from dicom_node.demo.output import Output, make_output
 from dicom_node.demo.own_files import find_cases
+from dicom_node.demo.page import page_address, wait_for_reader
 from dicom_node.demo.pictures import write_pictures
 from dicom_node.demo.stand_in import AE_TITLE as PACS_AE_TITLE
 from dicom_node.demo.stand_in import StandInPacs
@@ -54,11 +55,13 @@ class DemoOptions:
     Args:
         data: a folder of the user's files to send instead of the demo's images.
         as_json: print one JSON document at the end, and nothing else.
+        keep: leave the node and its page running until Ctrl-C.
     """
 
     data: Path | None
     output: Path
     as_json: bool = False
+    keep: bool = False
 
 
 def run_demo(options: DemoOptions, console: Console) -> int:
@@ -78,13 +81,19 @@ def run_demo(options: DemoOptions, console: Console) -> int:
             f"a stand-in PACS listens on 127.0.0.1:{pacs.port} as {PACS_AE_TITLE}"
         )
         cases = _prepare(options.data, output, story)
-        address = _configure(output, pacs, story)
+        web_port = node.free_port()
+        address = _configure(output, pacs, story, web_port=web_port)
         running = node.NodeProcess(output)
         try:
             _start(running, address, story)
             summary = _send(cases, address, story)
             stored = _stored(cases, summary)
             studies = _watch(stored, output, story, running=running)
+            words.tell_page(
+                story, page_address(studies, port=web_port), keep=options.keep
+            )
+            if options.keep:
+                wait_for_reader(running)
         finally:
             exit_code = running.stop()
         story.step("the node was asked to stop (SIGTERM) and has ended")
@@ -115,11 +124,16 @@ def _prepare(data: Path | None, output: Output, story: Story) -> list[Case]:
     return cases
 
 
-def _configure(output: Output, pacs: StandInPacs, story: Story) -> Peer:
+def _configure(
+    output: Output, pacs: StandInPacs, story: Story, *, web_port: int
+) -> Peer:
     port = node.free_port()
     output.config.write_text(
         node.demo_configuration(
-            port=port, pacs_ae_title=PACS_AE_TITLE, pacs_port=pacs.port
+            port=port,
+            web_port=web_port,
+            pacs_ae_title=PACS_AE_TITLE,
+            pacs_port=pacs.port,
         ),
         encoding="utf-8",
     )

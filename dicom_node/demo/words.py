@@ -49,6 +49,15 @@ def tell_checks(story: Story, checks: Sequence[Check]) -> None:
         story.say(f"{text} in {story.seconds:.1f} s.", "bold green")
 
 
+def tell_page(story: Story, address: str, *, keep: bool) -> None:
+    """Say where the page is, and for how long."""
+    if keep:
+        story.step(f"the page shows the study: {address}")
+        story.step("open it in a browser; Ctrl-C ends the node", "bold")
+    else:
+        story.step(f"the page was at {address}: --keep leaves it open")
+
+
 def finish(
     story: Story, output: Output, *, own_files: bool, pictures: Sequence[Path] = ()
 ) -> None:

@@ -86,7 +86,7 @@ class StudyPages:
             "earlier": earlier,
             "images": images,
             "frames": images.shown.all_frames if images else 0,
-            "viewer_words": {key: t(f"viewer.{key}") for key in _PRESETS},
+            "viewer_words": {key: t(f"viewer.{key}") for key in (*_PRESETS, "broken")},
             "plain_presets": [key for key in _PRESETS if key not in ("file", "model")],
             "decisions": [
                 (item, routes_view(item)) for item in reversed(page.story.decisions)

@@ -9,7 +9,13 @@
   let answer;
   try {
     answer = await fetch(stage.dataset.levels, { redirect: "error" });
-    if (!answer.ok) return; // the picture that is there says why
+    if (!answer.ok) {
+      const says = document.createElement("p");
+      says.className = "say";
+      says.textContent = words.broken;
+      stage.replaceChildren(says);
+      return;
+    }
   } catch { return; }
   const packed = await answer.arrayBuffer();
   const length = new DataView(packed).getUint32(0, true);

@@ -13,7 +13,9 @@ from dicom_node.demo.node import (
 
 def test_the_demos_configuration_is_one_that_the_node_takes(tmp_path: Path) -> None:
     file = tmp_path / "node.toml"
-    text = demo_configuration(port=4711, pacs_ae_title="DEMOPACS", pacs_port=4712)
+    text = demo_configuration(
+        port=4711, web_port=4713, pacs_ae_title="DEMOPACS", pacs_port=4712
+    )
     file.write_text(text)
 
     settings = load(file, {}).settings
@@ -40,7 +42,7 @@ def test_the_printed_example_is_complete_and_short(tmp_path: Path) -> None:
         if line and not line.startswith(("#", "["))
     ]
     assert len(statements) <= 20
-    assert len(tomllib.loads(example_configuration())) == 5
+    assert len(tomllib.loads(example_configuration())) == 6
 
 
 def test_the_last_words_of_a_log_are_its_last_line(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Pillow
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.pixels import apply_modality_lut, apply_voi_lut
+from pydicom.pixels.processing import apply_modality_lut, apply_voi_lut
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from dicom_node.core.errors import PixelError
@@ -29,7 +29,7 @@ from inference.api import Window
 RAMP = np.arange(64 * 64, dtype=np.int16).reshape(64, 64) - 1024
 
 
-def _file(folder: Path, values: npt.NDArray[Any] = RAMP, **more: object) -> Path:
+def write_image(folder: Path, values: npt.NDArray[Any] = RAMP, **more: object) -> Path:
     """Write an image; an attribute None is left out."""
     dataset = Dataset()
     dataset.file_meta = FileMetaDataset()
@@ -86,7 +86,7 @@ def _by_pydicom(path: Path) -> npt.NDArray[np.float64]:
 def test_the_files_window_is_drawn_as_pydicom_does(
     function: str, tmp_path: Path
 ) -> None:
-    path = _file(tmp_path, VOILUTFunction=function)
+    path = write_image(tmp_path, VOILUTFunction=function)
     drawn = _pixels(draw_picture(read_picture(path, 1, Asked())))
     assert np.abs(drawn.astype(float) - _by_pydicom(path)).max() <= 1
 
@@ -98,7 +98,7 @@ def test_a_voi_lut_is_drawn_as_pydicom_does(tmp_path: Path) -> None:
     item.LUTData = table.astype("<u2").tobytes()
     item["LUTData"].VR = "OW"
     item["LUTDescriptor"].VR = "SS"
-    path = _file(tmp_path, VOILUTSequence=[item])
+    path = write_image(tmp_path, VOILUTSequence=[item])
     picture = read_picture(path, 1, Asked())
     drawn = _pixels(draw_picture(picture)).astype(float)
     assert picture.presets[0].curve
@@ -108,7 +108,9 @@ def test_a_voi_lut_is_drawn_as_pydicom_does(tmp_path: Path) -> None:
 
 
 def test_a_ct_offers_its_own_windows_the_models_and_those_of_ct(tmp_path: Path) -> None:
-    path = _file(tmp_path, WindowCenter=["40", "300"], WindowWidth=["400", "1500"])
+    path = write_image(
+        tmp_path, WindowCenter=["40", "300"], WindowWidth=["400", "1500"]
+    )
     asked = Asked(windows=(Window(center=10, width=20),))
     keys = [preset.key for preset in read_picture(path, 1, asked).presets]
     assert keys == [
@@ -118,7 +120,7 @@ def test_a_ct_offers_its_own_windows_the_models_and_those_of_ct(tmp_path: Path) 
 
 
 def test_what_is_no_ct_in_hounsfield_units_has_no_windows_of_ct(tmp_path: Path) -> None:
-    path = _file(tmp_path, Modality="MR", WindowCenter=None, WindowWidth=None)
+    path = write_image(tmp_path, Modality="MR", WindowCenter=None, WindowWidth=None)
     picture = read_picture(path, 1, Asked())
     assert [preset.key for preset in picture.presets] == ["percentile", "full"]
 
@@ -127,7 +129,9 @@ def test_monochrome1_is_drawn_with_low_values_white(tmp_path: Path) -> None:
     drawn = _pixels(
         draw_picture(
             read_picture(
-                _file(tmp_path, PhotometricInterpretation="MONOCHROME1"), 1, Asked()
+                write_image(tmp_path, PhotometricInterpretation="MONOCHROME1"),
+                1,
+                Asked(),
             ),
             preset="full",
         )
@@ -138,7 +142,9 @@ def test_monochrome1_is_drawn_with_low_values_white(tmp_path: Path) -> None:
 def test_padding_is_black_and_does_not_stretch_the_values(tmp_path: Path) -> None:
     values = RAMP.copy()
     values[:8] = -2000
-    picture = read_picture(_file(tmp_path, values, PixelPaddingValue=-2000), 1, Asked())
+    picture = read_picture(
+        write_image(tmp_path, values, PixelPaddingValue=-2000), 1, Asked()
+    )
     assert (picture.levels[:8] == PADDING).all()
     assert picture.intercept == values[8:].min()
     for preset in picture.presets:
@@ -146,7 +152,7 @@ def test_padding_is_black_and_does_not_stretch_the_values(tmp_path: Path) -> Non
 
 
 def test_levels_give_the_modality_values_back(tmp_path: Path) -> None:
-    path = _file(tmp_path, RescaleSlope="0.5", RescaleIntercept="-7")
+    path = write_image(tmp_path, RescaleSlope="0.5", RescaleIntercept="-7")
     packed = pack_picture(read_picture(path, 1, Asked()))
     length = struct.unpack_from("<I", packed)[0]
     about = json.loads(packed[4 : 4 + length])
@@ -157,7 +163,7 @@ def test_levels_give_the_modality_values_back(tmp_path: Path) -> None:
 
 def test_a_large_image_is_averaged_down_to_what_a_page_shows(tmp_path: Path) -> None:
     values = np.tile(np.array([[0, 1000]], np.int16), (40, 2000))
-    picture = read_picture(_file(tmp_path, values), 1, Asked())
+    picture = read_picture(write_image(tmp_path, values), 1, Asked())
     assert max(picture.levels.shape) == SIDE_MAX
     shown = picture.levels * picture.slope + picture.intercept
     assert abs(float(shown.mean()) - 500) < 1  # the mean of the image stays
@@ -166,15 +172,15 @@ def test_a_large_image_is_averaged_down_to_what_a_page_shows(tmp_path: Path) -> 
 def test_pixels_that_are_not_square_are_drawn_as_they_lie_in_the_patient(
     tmp_path: Path,
 ) -> None:
-    path = _file(tmp_path, PixelSpacing=["2", "1"])
+    path = write_image(tmp_path, PixelSpacing=["2", "1"])
     assert _pixels(draw_picture(read_picture(path, 1, Asked()))).shape == (128, 64)
-    path = _file(tmp_path, PixelAspectRatio=["1", "2"])
+    path = write_image(tmp_path, PixelAspectRatio=["1", "2"])
     assert _pixels(draw_picture(read_picture(path, 1, Asked()))).shape == (64, 128)
 
 
 def test_colours_stay_as_they_are(tmp_path: Path) -> None:
     values = np.random.default_rng(5).integers(0, 256, (20, 30, 3)).astype(np.uint8)
-    path = _file(
+    path = write_image(
         tmp_path,
         values,
         Modality="US",
@@ -193,7 +199,7 @@ def test_colours_stay_as_they_are(tmp_path: Path) -> None:
 def test_a_window_that_is_none_is_not_offered(
     window: tuple[str, str], tmp_path: Path
 ) -> None:
-    path = _file(tmp_path)
+    path = write_image(tmp_path)
     content = path.read_bytes()
     center, width = window
     for old, new in ((b"DS\x02\x0040", center), (b"DS\x04\x00400 ", width)):
@@ -210,7 +216,7 @@ def test_a_window_that_is_none_is_not_offered(
 def test_a_flat_image_is_drawn_and_a_frame_that_is_not_there_is_refused(
     tmp_path: Path,
 ) -> None:
-    path = _file(tmp_path, np.zeros((8, 8), np.int16))
+    path = write_image(tmp_path, np.zeros((8, 8), np.int16))
     picture = read_picture(path, 1, Asked())
     assert _pixels(draw_picture(picture)).shape == (8, 8)
     with pytest.raises(PixelError, match="no frame with this number"):
@@ -220,7 +226,7 @@ def test_a_flat_image_is_drawn_and_a_frame_that_is_not_there_is_refused(
 
 
 def test_a_broken_file_says_so_without_its_values(tmp_path: Path) -> None:
-    path = _file(tmp_path)
+    path = write_image(tmp_path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(PixelError, match="shorter than"):
         read_picture(path, 1, Asked())
