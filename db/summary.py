@@ -25,10 +25,13 @@ class FindingSummary(TypedDict):
 
 
 class DeliverySummary(TypedDict):
-    """One report to one destination; `status` is the last one answered."""
+    """One kind of report to one destination; `status` is the last one answered."""
 
     destination: str
+    kind: str
     state: str
+    stage: str
+    proof: str | None
     attempts: int
     status: str | None
     sop_instance_uid: str | None
@@ -186,7 +189,10 @@ def summarise_delivery(row: AnyRow) -> DeliverySummary:
     """Return a delivery; attempts count over its whole life, retries included."""
     return DeliverySummary(
         destination=row.destination,
+        kind=row.kind,
         state=row.state,
+        stage=row.stage,
+        proof=row.proof,
         attempts=row.claims,
         status=describe_status(row.status),
         sop_instance_uid=row.chosen,

@@ -239,7 +239,11 @@ def _job_events(job_stories: tuple[JobStory, ...]) -> Iterator[TimelineEvent]:
         }
         yield from (_event("job", move, about) for move in job.moves)
         for delivery in job.deliveries:
-            to = {**about, "destination": delivery.summary["destination"]}
+            to = {
+                **about,
+                "destination": delivery.summary["destination"],
+                "report": delivery.summary["kind"],
+            }
             yield from (_event("delivery", move, to) for move in delivery.moves)
 
 

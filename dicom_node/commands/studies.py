@@ -78,7 +78,8 @@ def describe_value(finding: FindingSummary, decimals: int) -> str:
 def describe_deliveries(job: JobSummary) -> str:
     """Say in a few words where a job's report went."""
     return ", ".join(
-        f"{item['destination']} {item['state']}"
+        f"{item['kind']} to {item['destination']} {item['state']}"
         + (f" {item['status']}" if item["status"] else "")
+        + (f" ({shown})" if (shown := item["proof"] or item["stage"]) else "")
         for item in job["deliveries"]
     )

@@ -42,6 +42,10 @@ model = "{model}"
 destinations = ["pacs"]
 [routes.when]
 modality = ["CR", "DX"]
+[[worklist.rules]]  # what the reading list should show first
+code = "233604007"  # pneumonia
+at_least = "present"
+urgency = "URGENT"
 """
 _PEERS: Final = """\
 [[peers]]  # who may send studies to the node

@@ -33,6 +33,7 @@ def test_a_study_is_listed_as_the_contract_says(database: Database) -> None:
                 "revision": 1,
                 "model": "cxr",
                 "model_version": "1.0.0",
+                "priority": "normal",
                 "state": "DONE",
                 "outcome": "present",
                 "reason": None,
@@ -50,7 +51,10 @@ def test_a_study_is_listed_as_the_contract_says(database: Database) -> None:
                 "deliveries": [
                     {
                         "destination": "pacs",
+                        "kind": "sr",
                         "state": "QUEUED",
+                        "stage": "",
+                        "proof": None,
                         "attempts": 0,
                         "status": None,
                         "sop_instance_uid": None,

@@ -18,14 +18,14 @@ def test_the_examples_of_the_pacs_page_make_one_configuration() -> None:
                 settings.setdefault(name, []).extend(table)
             else:
                 settings.setdefault(name, {}).update(table)
-    first, second = settings["destinations"]
+    first, *others = settings["destinations"]
     settings["destinations"] = [
         first,
-        {**second, "name": "far"},
+        *({**other, "name": f"far {n}"} for n, other in enumerate(others)),
         {"name": "archive", "kind": "folder", "folder": "outbox"},
     ]
     settings["node"]["host"] = "0.0.0.0"
     read = Settings.model_validate(settings)
     assert read.tls.port == 2762
-    assert len(read.peers) == 3
+    assert len(read.peers) == 4
     assert read.called[0].destinations == ("archive",)

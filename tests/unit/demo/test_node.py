@@ -42,7 +42,7 @@ def test_the_printed_example_is_complete_and_short(tmp_path: Path) -> None:
         if line and not line.startswith(("#", "["))
     ]
     assert len(statements) <= 20
-    assert len(tomllib.loads(example_configuration())) == 6
+    assert len(tomllib.loads(example_configuration())) == 7
 
 
 def test_the_last_words_of_a_log_are_its_last_line(tmp_path: Path) -> None:

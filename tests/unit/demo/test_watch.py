@@ -59,7 +59,10 @@ def job(
 def delivery(state: str, status: str | None, attempts: int = 1) -> DeliverySummary:
     return DeliverySummary(
         destination="pacs",
+        kind="sr",
         state=state,
+        stage="",
+        proof="sent" if state == "DONE" else None,
         attempts=attempts,
         status=status,
         sop_instance_uid="2.25.1",
