@@ -5,7 +5,7 @@ from typing import Final
 
 from db.desk import StudyLine
 from db.summary import FindingSummary
-from dicom_node.core.states import StudyState, WorkState
+from dicom_node.core.states import Outcome, StudyState, WorkState
 from dicom_node.web.words import Catalogue
 
 # A word of the catalogue, and the kind of state that decides shape and colour.
@@ -35,11 +35,14 @@ def study_state(line: StudyLine) -> tuple[str, str]:
         (sent, WorkState.RUNNING, "sending", "busy"),
         (sent, WorkState.QUEUED, "sending", "busy"),
         (sent, WorkState.DONE, "done", "good"),
-        (jobs, WorkState.DONE, "result", "good"),
     ):
         if state in found:
             return word, kind
-    return "cancelled", "idle"
+    if WorkState.DONE not in jobs:
+        return "cancelled", "idle"
+    if all(job["outcome"] == Outcome.NOT_EVALUATED for job in latest):
+        return "not_evaluated", "idle"
+    return "result", "good"
 
 
 def work_state(t: Catalogue, state: WorkState, *, stage: str = "") -> str:
