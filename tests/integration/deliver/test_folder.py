@@ -1,6 +1,7 @@
 """Reports into a folder."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from config.destinations import DestinationTable
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
+from dicom_node.core.states import ReportKind
 from dicom_node.deliver.folder import FolderDestination
 from tests.integration.deliver.peers import COMPREHENSIVE, make_report
 
@@ -82,3 +84,17 @@ def test_a_class_that_the_destination_does_not_want_is_not_written(
     with pytest.raises(DeliveryError) as caught:
         destination.send([make_report(tmp_path)], chosen=None, on_chosen=lambda _: None)
     assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("kind", [ReportKind.SC, ReportKind.KOS])
+def test_every_kind_of_object_becomes_a_file(tmp_path: Path, kind: ReportKind) -> None:
+    made = make_report(tmp_path, "1.2.840.10008.5.1.4.1.1.7")
+    object_ = replace(made, report=replace(made.report, kind=kind))
+    destination = _destination(tmp_path / "out", objects=[str(kind)])
+    assert (destination.kinds, destination.sop_class_uids) == ((kind,), ())
+
+    destination.send([object_], chosen=None, on_chosen=lambda _: None)
+
+    (file,) = (tmp_path / "out").iterdir()
+    assert file.name == f"{made.report.sop_instance_uid}.dcm"
+    assert file.read_bytes() == made.path.read_bytes()
