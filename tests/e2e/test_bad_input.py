@@ -136,6 +136,7 @@ def _report_all(pacs: StandInPacs) -> str:
         f'[[destinations]]\nname = "all"\nkind = "dicom"\n'
         f'ae_title = "{address.ae_title}"\nhost = "{address.host}"\n'
         f"port = {address.port}\nsend_not_evaluated = true\n"
+        'objects = ["sr"]\n'
         f'[[routes]]\nname = "more"\nmodel = "{NAN_BUNDLE}"\n'
         'destinations = ["all"]\n[routes.when]\nmodality = ["CR"]\n'
     )

@@ -1,10 +1,12 @@
 """The selection of key images, and the check before objects leave."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import UID
 
 from dicom_node.core.ids import SeriesInstanceUID
 from dicom_node.core.states import ReportKind
@@ -36,7 +38,7 @@ def series(folder: Path, count: int) -> list[InputFile]:
 
 
 def scored(
-    files: list[InputFile], scores: list[tuple[float, ...]], *findings: Finding
+    files: list[InputFile], scores: Sequence[tuple[float, ...]], *findings: Finding
 ) -> Prediction:
     """Make a prediction with these scores of the images."""
     base = prediction_for(files)
@@ -218,7 +220,8 @@ def test_pixels_of_another_length_are_a_fault(tmp_path: Path) -> None:
 
 def test_a_reference_outside_the_evidence_is_a_fault(tmp_path: Path) -> None:
     made = objects(tmp_path)[ReportKind.KOS]
-    made.ContentSequence[-1].ReferencedSOPSequence[0].ReferencedSOPInstanceUID = "1.2.9"
+    reference = made.ContentSequence[-1].ReferencedSOPSequence[0]
+    reference.ReferencedSOPInstanceUID = UID("1.2.9")
     assert faults_of(ReportKind.KOS, made) == [
         "a selected object is not in the evidence",
         "the evidence names an object that is not selected",
@@ -231,14 +234,14 @@ def test_a_uid_that_is_none_is_a_fault_and_is_not_quoted(
 ) -> None:
     made = objects(tmp_path)[ReportKind.SC]
     with hushed():
-        made.SeriesInstanceUID = uid
+        made.SeriesInstanceUID = UID(uid)
     faults = faults_of(ReportKind.SC, made)
     assert faults == ["SeriesInstanceUID is missing or no UID"]
 
 
 def test_a_file_meta_information_of_another_object_is_a_fault(tmp_path: Path) -> None:
     made = objects(tmp_path)[ReportKind.KOS]
-    made.file_meta.MediaStorageSOPInstanceUID = "1.2.3"
+    made.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3")
     assert faults_of(ReportKind.KOS, made) == [
         "MediaStorageSOPInstanceUID is not SOPInstanceUID"
     ]

@@ -26,7 +26,7 @@ DIRECTIONS = {
 }
 OPPOSITE = {"L": "R", "R": "L", "P": "A", "A": "P", "H": "F", "F": "H"}
 # What is at the left and at the top of a picture as it is read.
-PLANES = {"axial": "RA", "coronal": "RH", "sagittal": "AH"}
+PLANES = {"axial": ("R", "A"), "coronal": ("R", "H"), "sagittal": ("A", "H")}
 
 
 def stored_ways(plane: str) -> list[tuple[str, str]]:
@@ -157,7 +157,7 @@ def test_breasts_hang_back_to_back(
 ) -> None:
     picture = shown(
         tmp_path / "breast.dcm",
-        marked(*stored, "AH"),
+        marked(stored[0], stored[1], "AH"),
         Modality="MG",
         ImageLaterality=side,
         PatientOrientation=stored,

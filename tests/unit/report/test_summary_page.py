@@ -36,7 +36,9 @@ STAT = Suggestion(urgency=Urgency.STAT, reason="Pneumonia 0.93 (threshold 0.50)"
 
 def is_ink(pixels: Pixels, ink: str) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """Say which pixels have exactly this colour."""
-    return np.all(pixels == ImageColor.getrgb(ink), axis=-1)
+    found: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+    found = np.all(pixels == ImageColor.getrgb(ink), axis=-1)
+    return found
 
 
 def row(share: float, mark: float | None, state: State) -> Row:
