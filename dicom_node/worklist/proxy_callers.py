@@ -56,7 +56,8 @@ class Callers:
         self._admit, self._table = admit, table
         self._lock = threading.Lock()
         self._inside: set[Association] = set()
-        self._all: set[Association] = set()
+        # pynetdicom leaves the socket of a lost connection open.
+        self._all: dict[Association, socket.socket] = {}
         self._working = 0
         self._closed = False
 
@@ -130,11 +131,13 @@ class Callers:
         for association in left:
             with suppress(RuntimeError):  # not started
                 association.join(max(0.0, until - time.monotonic()))
+        with self._lock:
+            self._forget_ended()
 
     def _on_connection(self, event: evt.Event) -> None:
         wrapped: Any = event.assoc.dul.socket
         with self._lock:
-            self._all.add(event.assoc)
+            self._all[event.assoc] = wrapped.socket
         wrapped.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         wrapped.recv = _BoundedReading(wrapped.socket).read
 
@@ -165,8 +168,10 @@ class Callers:
 
     def _forget_ended(self) -> None:
         # One whose thread is still to be started is alive as well.
-        for kept in (self._inside, self._all):
-            kept -= {one for one in kept if one.ident and not one.is_alive()}
+        ended = {one for one in self._all if one.ident and not one.is_alive()}
+        self._inside -= ended
+        for one in ended:
+            self._all.pop(one).close()
 
 
 def end_connection(association: Association) -> None:
