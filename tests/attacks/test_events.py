@@ -52,9 +52,9 @@ def damaged(source: random.Random, *, explicit: bool) -> bytes:
     return bytes(content)
 
 
-def test_b27_damaged_reports_are_refused_one_by_one(receiver: Receiver) -> None:
+def test_b19_damaged_reports_are_refused_one_by_one(receiver: Receiver) -> None:
     plan = Plan(
-        id="B27",
+        id="B19f",
         attack="fuzzed Event Information of N-EVENT-REPORT",
         how=f"{CASES} data sets in both syntaxes, seed {SEED}, on one association",
         expected="a refusing status each time; the association goes on",
@@ -78,9 +78,9 @@ def test_b27_damaged_reports_are_refused_one_by_one(receiver: Receiver) -> None:
         seen.saw(f"{told} within {longest:.2f} s")
 
 
-def test_b28_reports_above_the_limit_cost_no_memory(receiver: Receiver) -> None:
+def test_b19_reports_above_the_limit_cost_no_memory(receiver: Receiver) -> None:
     plan = Plan(
-        id="B28",
+        id="B19g",
         attack="N-EVENT-REPORT data sets of 4 MiB, eight at once",
         how="fragments of 16 KiB, sent to their end",
         expected="0x0213 and an A-ABORT at 256 KiB each",
