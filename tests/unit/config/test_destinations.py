@@ -90,3 +90,14 @@ def test_a_token_and_a_username_exclude_one_another(tmp_path: Path) -> None:
             username="me",
             passcode_file=tmp_path / "passcode",
         )
+
+
+def test_the_uri_of_an_issuers_identifiers_is_one() -> None:
+    systems = {"HOSP": "urn:oid:1.2.3", "": "https://hosp.example/mrn"}
+    assert _table("fhir", patient_id_systems=systems).patient_id_systems == systems
+    with pytest.raises(ValidationError, match="accession_systems"):
+        _table("fhir", accession_systems={"": "1.2.3"})
+    with pytest.raises(ValidationError, match="is for kind 'fhir'"):
+        _table("hl7", patient_id_systems=systems)
+    with pytest.raises(ValidationError, match="is for kind 'webhook'"):
+        _table("fhir", patient_identity=True)
