@@ -4,9 +4,11 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 
 from config.proxy import ProxyTable
 from dicom_node.core.states import Urgency
@@ -95,9 +97,10 @@ def hospital(
     opened: list[socket.socket] = []
 
     def keep(event: evt.Event) -> None:
-        opened.append(event.assoc.dul.socket.socket)
+        wrapped: Any = event.assoc.dul.socket
+        opened.append(wrapped.socket)
 
-    handlers = [(evt.EVT_C_FIND, answer), (evt.EVT_CONN_OPEN, keep)]
+    handlers: list[Any] = [(evt.EVT_C_FIND, answer), (evt.EVT_CONN_OPEN, keep)]
     server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
     assert server is not None
     try:
@@ -134,7 +137,7 @@ def ask(
     query: Dataset,
     *,
     syntax: str = EXPLICIT,
-    each: Callable[[int, AE], None] | None = None,
+    each: Callable[[int, Association], None] | None = None,
 ) -> tuple[list[Dataset], int | None]:
     """C-FIND with pynetdicom; return the answers and the last status.
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom.dataset import Dataset
@@ -130,7 +131,8 @@ def test_the_query_and_every_other_byte_of_the_answers_pass_unchanged() -> None:
     private.add_new(0x00991101, "UN", b"\x01\x02\x03\x04")
 
     def answer(event: evt.Event) -> Iterator[Answer]:
-        seen.append(event.request.Identifier.getvalue())
+        request: Any = event.request
+        seen.append(request.Identifier.getvalue())
         yield 0xFF00, private
 
     query = question(*KEYS)
