@@ -1,7 +1,7 @@
 """What a model is: its card, its input, and the protocol every model follows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -162,7 +162,7 @@ class ModelCard:
     aggregate_k: int = 3
     group_by: str = "none"
     python_class: str = ""
-    selection: SelectionSpec = SelectionSpec()
+    selection: SelectionSpec = field(default_factory=SelectionSpec)
 
     @property
     def measures(self) -> bool:

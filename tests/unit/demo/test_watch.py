@@ -36,6 +36,7 @@ def job(
         revision=1,
         model="cxr",
         model_version="1",
+        priority="normal",
         state=state,
         outcome=outcome,
         reason=reason,

@@ -52,7 +52,7 @@ def _plain_logits(card: ModelCard, batch: Image) -> Image:
     """Run timm without any of our code but its import."""
     options = dict(card.arch_options)
     if card.architecture != "test_convnext":
-        options["img_size"] = card.input.size  # type: ignore[assignment]
+        options["img_size"] = card.input.size
     network = import_timm().create_model(
         card.architecture,
         num_classes=len(card.classes),
