@@ -65,11 +65,16 @@ def read_answer(peer: HttpPeer, answer: HttpAnswer, entries: int) -> Taken:
     """
     if not answer.ok:
         raise _refusal(peer, answer)
-    if not answer.whole:
-        return Taken(note="the server answered success, and its details were cut off")
-    if not answer.body.strip():
+    if answer.whole and not answer.body.strip():
         return Taken(note="the server answered success without details")
     document = _document(answer.body)
+    if document is None and not answer.whole:
+        raise DeliveryError(
+            f"{peer} broke off in the middle of its answer, or said more than 1 MiB: "
+            "see its log",
+            retryable=True,
+            status=answer.status,
+        )
     if document is None:
         raise DeliveryError(
             f"{peer} answers success without FHIR JSON: does {peer.setting('url')} "

@@ -5,6 +5,7 @@ proxies from the environment and choose its own TLS.
 """
 
 import http.client
+import io
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -44,7 +45,7 @@ class HttpAnswer:
         headers: by their names in lower case.
         body: empty if it is longer than the limit, or was cut off.
         whole: it came to an end that its length or its last chunk marks. Otherwise
-            the connection may have been lost, even within the headers.
+            the connection may have been lost within the body.
     """
 
     status: int
@@ -77,13 +78,42 @@ class HttpAnswer:
         return min(max(seconds, 0.0), _RETRY_AFTER_MOST_SECONDS)
 
 
+class _Lines(io.BufferedReader):
+    """Notes whether a line ended with the connection."""
+
+    torn = False
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        whole = line.endswith(b"\n") or len(line) == size
+        self.torn = self.torn or not whole
+        return line
+
+
+class _Response(http.client.HTTPResponse):
+    """Notes what http.client takes for the end of the headers: a lost connection.
+
+    Args:
+        torn: the connection ended within the status line or the headers.
+    """
+
+    torn = False
+
+    def begin(self) -> None:
+        """Read the status line and the headers."""
+        self.fp = lines = _Lines(self.fp.detach())
+        super().begin()
+        self.torn = lines.torn
+
+
 def exchange(peer: HttpPeer, request: HttpRequest) -> HttpAnswer:
     """Send a request and return its answer, whatever its status.
 
     Redirects are not followed: they would take the credentials to another address.
 
     Raises:
-        DeliveryError: there is no answer; the sentence says why and what to do.
+        DeliveryError: there is no answer, or half a head of one; the sentence says why
+            and what to do.
     """
     headers = {
         "User-Agent": "dicom-node",
@@ -111,6 +141,7 @@ def _talk(
 ) -> HttpAnswer:
     parts = urlsplit(peer.url)
     connection = http.client.HTTPConnection(parts.hostname or "", call.port)
+    connection.response_class = _Response
     connection.default_port = 443 if peer.secure else 80
     connection.sock = call.connect()
     path = parts.path.rstrip("/") + request.path
@@ -123,7 +154,14 @@ def _talk(
             if call.late:
                 raise
             # It may have answered before it had read all: 413, 401.
-        return _receive(connection.getresponse())
+        response = connection.getresponse()
+        if isinstance(response, _Response) and response.torn:
+            response.close()
+            raise DeliveryError(
+                f"{peer} broke off in the middle of its answer: see its log",
+                retryable=True,
+            )
+        return _receive(response)
     finally:
         connection.close()
 

@@ -1,5 +1,6 @@
 """FHIR servers that take transactions, refuse them, or only seem to take them."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,12 @@ from tests.integration.deliver.fhir_server import (
     response,
     said,
 )
-from tests.integration.deliver.http_service import Behaviour, answer, running_service
+from tests.integration.deliver.http_service import (
+    Behaviour,
+    answer,
+    raw,
+    running_service,
+)
 from tests.unit.worklist import results
 from tests.unit.worklist.results import (
     PNEUMONIA,
@@ -205,13 +211,28 @@ def test_a_success_without_details_is_one_and_says_so(
     assert "without details" in send(message, behaviour).note
 
 
-def test_an_answer_that_is_cut_off_is_a_success_with_a_note(
-    message: ReportFile,
-) -> None:
-    def cut(connection: Any, _: Any) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{")
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/fhir+json\r\n"
+LENGTH = b"Content-Length: 900\r\n\r\n"
 
-    assert "cut off" in send(message, cut).note
+
+@pytest.mark.parametrize(
+    "torn",
+    [HEAD[:12], HEAD[:30], HEAD, HEAD + b"\r\n", HEAD + LENGTH, HEAD + LENGTH + b"{"],
+)
+def test_an_answer_that_is_cut_off_is_tried_again(
+    message: ReportFile, torn: bytes
+) -> None:
+    error = fault_of(message, raw(torn))
+    assert error.retryable
+    assert "broke off" in str(error)
+
+
+def test_an_answer_that_ends_with_the_connection_is_read(message: ReportFile) -> None:
+    def ended(*statuses: str) -> Behaviour:
+        return raw(HEAD + b"\r\n" + json.dumps(response(*statuses)).encode())
+
+    assert send(message, ended(*[DONE] * ENTRIES)).note == ""
+    assert "1 of 5" in str(fault_of(message, ended(*[DONE] * 4, "422")))
 
 
 def test_a_server_that_breaks_off_is_tried_again(message: ReportFile) -> None:

@@ -23,6 +23,7 @@ from tests.integration.deliver.http_service import (
     Asked,
     Behaviour,
     answer,
+    raw,
     running_service,
 )
 from tests.unit.worklist import results
@@ -168,6 +169,26 @@ def test_what_is_refused_is_tried_again_where_that_may_help(
         send(message, key_file, answer(status, b"Doe^Jane"))
     assert caught.value.retryable is retryable
     assert "Doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "torn",
+    [b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"],
+)
+def test_a_success_that_is_cut_off_in_its_headers_is_tried_again(
+    message: ReportFile, key_file: Path, torn: bytes
+) -> None:
+    with pytest.raises(DeliveryError, match="broke off") as caught:
+        send(message, key_file, raw(torn))
+    assert caught.value.retryable
+
+
+def test_a_success_whose_body_is_cut_off_is_one(
+    message: ReportFile, key_file: Path
+) -> None:
+    head = b"HTTP/1.1 200 OK\r\n"
+    for body in (b"\r\n", b"Content-Length: 9\r\n\r\nno"):
+        assert len(send(message, key_file, raw(head + body))) == 1
 
 
 def test_a_redirect_does_not_take_the_event_elsewhere(
