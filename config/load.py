@@ -21,6 +21,9 @@ _SCALAR_TABLES = (
 )  # fmt: skip
 _TLS_FILES = ("ca", "certificate", "private_key")
 _WEB_FILES = ("token_file", "certificate", "private_key")
+_DESTINATION_FILES = (
+    "folder", "token_file", "passcode_file", "secret_file", *_TLS_FILES
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,7 +162,7 @@ def _absolute(settings: Settings, base: Path) -> Settings:
                 _rebase(item, base, "passcode_file") for item in settings.peers
             ),
             "destinations": tuple(
-                _rebase(item, base, "folder", *_TLS_FILES)
+                _rebase(item, base, *_DESTINATION_FILES)
                 for item in settings.destinations
             ),
             "database": settings.database.model_copy(update={"url": url}),

@@ -57,6 +57,28 @@ def test_files_of_tls_peers_and_destinations_count_from_the_configuration(
     assert destination.folder is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "lines"),
+    [
+        ("webhook", 'secret_file = "keys/key"'),
+        ("fhir", 'token_file = "keys/key"'),
+        ("stow", 'username = "ainode"\npasscode_file = "keys/key"'),
+    ],
+)
+def test_credentials_of_destinations_count_from_the_configuration(
+    tmp_path: Path, kind: str, lines: str
+) -> None:
+    table = (
+        f'[[destinations]]\nname = "a"\nkind = "{kind}"\n'
+        f'url = "http://127.0.0.1:8/x"\n{lines}\n'
+    )
+    destination = read(tmp_path, table).destinations[0]
+    found = (
+        destination.secret_file or destination.token_file or destination.passcode_file
+    )
+    assert found == tmp_path / "keys" / "key"
+
+
 def test_the_environment_sets_tls(tmp_path: Path) -> None:
     variables = {"DICOM_NODE_TLS__PORT": "2763", "DICOM_NODE_NODE__PLAIN": "false"}
     settings = read(tmp_path, TLS, variables)
