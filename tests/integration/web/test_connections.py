@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import threading
 import time
 
 import pytest
@@ -53,6 +54,42 @@ def test_an_idle_connection_ends_after_its_answer() -> None:
     with serving(SHORT) as site, site.connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"alive" in connection.makefile("rb").read()  # to its end
+
+
+def test_an_answer_that_takes_longer_than_a_request_may_is_sent() -> None:
+    begun, ready = threading.Event(), threading.Event()
+
+    def slow(_backlog: object) -> bytes:
+        begun.set()
+        ready.wait(20)
+        return b"slowly made"
+
+    shown = Shown(metrics=slow, limits=SHORT.limits)
+    with serving(shown) as site, site.connect() as asked:
+        asked.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert begun.wait(20)
+        with site.connect() as later:
+            later.sendall(b"GET /healthz HT")
+            assert _ended(later)  # began after the request that is being answered
+        ready.set()
+        assert asked.makefile("rb").read().endswith(b"slowly made")
+
+
+def test_an_answer_that_never_comes_loses_its_connection() -> None:
+    ready = threading.Event()
+
+    def stuck(_backlog: object) -> bytes:
+        ready.wait(20)
+        return b""
+
+    limits = ConnectionLimits(request_seconds=20, answer_seconds=0.4)
+    with serving(Shown(metrics=stuck, limits=limits)) as site:
+        with site.connect() as asked:
+            asked.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+            began = time.monotonic()
+            assert _ended(asked)
+            assert time.monotonic() - began < 5
+        ready.set()
 
 
 def test_a_hundred_half_requests_leave_room_for_a_monitor() -> None:
