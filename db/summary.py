@@ -1,7 +1,7 @@
 """The studies as `dicom-node studies --json` prints them."""
 
 from collections import defaultdict
-from typing import TypedDict
+from typing import Final, TypedDict
 
 from sqlalchemy import Connection, Select, func, select
 
@@ -10,6 +10,9 @@ from db.tables import deliveries, findings, instances, jobs, predictions, studie
 from dicom_node.core.states import Outcome, Priority, WorkState
 
 StudyIds = Select[tuple[int]]
+
+# Statuses that HTTP has (RFC 9110 15) and DIMSE has not (PS3.7 C).
+_HTTP_STATUSES: Final = frozenset({*range(200, 0x0100), *range(300, 0x0200)})
 
 
 class FindingSummary(TypedDict):
@@ -116,8 +119,10 @@ def _outcome(job: AnyRow, prediction: AnyRow | None) -> str | None:
 
 
 def describe_status(status: int | None) -> str | None:
-    """Write a DIMSE status as people do: 0x0000."""
-    return None if status is None else f"0x{status:04X}"
+    """Write a status as people do: 0x0000 of DIMSE, HTTP 200."""
+    if status is None:
+        return None
+    return f"HTTP {status}" if status in _HTTP_STATUSES else f"0x{status:04X}"
 
 
 def _count_instances(connection: Connection, chosen: StudyIds) -> dict[int, int]:
