@@ -12,6 +12,7 @@ from config.destinations import DestinationTable
 from config.settings import Settings
 from dicom_node import app
 from dicom_node.commands.check_callers import looks_at_callers
+from dicom_node.commands.check_worklist import looks_at_worklist
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.core.errors import NodeError
 from dicom_node.deliver.probe import Offer
@@ -64,6 +65,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             what="routes", good=False, detail="no [[routes]] table: no study gets AI"
         )
+    for what, worklist in looks_at_worklist(settings):
+        yield _look(what, worklist, settings)
     for table in settings.destinations:
         yield _destination(settings, table)
 
