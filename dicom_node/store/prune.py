@@ -111,7 +111,7 @@ class Pruner:
         """
         found = Pruned()
         for removal in db.retention.unfinished(self.database):
-            found = found.plus(None, *self._remove(removal))
+            found = found.plus(None, *self._remove(removal, again=True))
         for one in self._candidates(rules):
             if self.stopped() or self._enough(rules, self.instances.free_bytes()):
                 break
@@ -148,14 +148,15 @@ class Pruner:
     def _enough(self, rules: PruneRules, free_bytes: int) -> bool:
         return rules.until_free is not None and free_bytes >= rules.until_free
 
-    def _remove(self, removal: Removal) -> tuple[int, int]:
+    def _remove(self, removal: Removal, *, again: bool = False) -> tuple[int, int]:
         """Remove a study's files, instances first; return how many, and their size."""
         files, size = _remove_all(self.instances, removal.instance_keys)
         written, written_size = _remove_all(self.reports, removal.report_keys)
         db.retention.finish(
             self.database,
             removal,
-            what=f"{files} images and {written} reports, "
+            what=("the rest after an interruption, " if again else "")
+            + f"{files} images and {written} reports, "
             f"{(size + written_size) / _MIB:.1f} MiB",
             now=self.clock.now(),
         )

@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 
 import db.retention
 import db.studies
@@ -14,6 +15,7 @@ from config.settings import Settings
 from db import queries, schema
 from db.engine import Database
 from db.retention import Prunable
+from db.tables import work_events
 from dicom_node import app
 from dicom_node.cli import main
 from dicom_node.core.clock import SystemClock
@@ -98,6 +100,13 @@ def test_what_a_crash_left_is_no_stranger_to_reconcile_and_goes_at_the_next_run(
     assert build_pruner(settings, database).run(RULES).files == 1
     assert not left.exists()
     assert db.retention.unfinished(database) == ()
+    with database.read() as connection:
+        query = select(work_events.c.reason).where(work_events.c.to_state == "PRUNED")
+        told = sorted(str(reason) for reason in connection.execute(query).scalars())
+    assert [text.partition(" images")[0] for text in told] == [
+        "old: the rest after an interruption, 0",
+        "old: the rest after an interruption, 1",
+    ]
 
 
 def test_a_late_job_says_that_retention_has_removed_the_files(
