@@ -12,6 +12,7 @@ from db.engine import Database
 from db.tables import versions
 from dicom_node.core.states import Urgency
 from tests.browser import running_browser
+from tests.integration.db.samples import after, enter, received, with_header
 from tests.integration.web.browser import Served, serving_desk
 from tests.integration.web.studies import EVIL, enter_study, fail_delivery, finish
 from tests.unit.web.test_pictures import write_image
@@ -92,6 +93,24 @@ def test_no_page_is_wider_than_its_window_or_breaks_the_content_policy(
         assert reader.page.get_by_role("heading", level=1).count() == 1
     reader.context.close()
     assert reader.said == []
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["desk", "phone"])
+def test_the_longest_description_makes_no_list_wider(
+    chromium: "Browser", served: Served, size: tuple[int, int]
+) -> None:
+    wide = with_header(
+        received("2.25.8", at=after(3)),
+        accession_number="W" * 16,
+        study_description="W" * 64,
+    )
+    enter(served.database, wide)
+    reader = Reader(chromium, served, viewport={"width": size[0], "height": size[1]})
+    for path in ("/?show=all", "/studies/2.25.8"):
+        reader.page.goto(path)
+        assert reader.page.get_by_text("W" * 64).first.is_visible()
+        assert reader.page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    reader.context.close()
 
 
 def test_a_study_that_comes_in_appears_by_itself_and_is_announced(
