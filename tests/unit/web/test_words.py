@@ -68,6 +68,21 @@ def test_a_sentence_of_the_node_is_told_in_korean_and_its_values_are_kept() -> N
     assert korean.say("nothing that is known {x}") == "nothing that is known {x}"
 
 
+def test_what_a_model_does_not_cover_is_told_in_korean() -> None:
+    korean = catalogue("ko")
+    old = "Patient's Age is 64 years; the model covers 1 to 5 years"
+    assert korean.say(old) == "Patient's Age 값은 64세; 모델 대상은 1~5세"
+    both = (
+        "Body Part Examined is KNEE; the model covers CHEST. "
+        "View Position is missing; the model covers PA and AP"
+    )
+    assert korean.say(both) == (
+        "Body Part Examined 값은 KNEE; 모델 대상은 CHEST. "
+        "View Position 값 없음; 모델 대상은 PA and AP"
+    )
+    assert korean.say("associations are taken") == "연결 요청을 받음"
+
+
 def test_templates_hold_nothing_that_the_content_policy_refuses() -> None:
     for path in TEMPLATES:
         text = path.read_text()
