@@ -79,5 +79,5 @@ def _password(parser: argparse.ArgumentParser) -> None:
 def _days(text: str) -> int:
     value = int(text)
     if not 0 <= value <= 36500:
-        raise argparse.ArgumentTypeError("takes a number of days from 0")
+        raise argparse.ArgumentTypeError("takes a number of days up to 36500; 0: never")
     return value

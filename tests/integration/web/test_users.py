@@ -108,6 +108,7 @@ def test_a_token_is_shown_once_and_kept_as_a_digest(
         (("disable", "nobody"), "", 1, "no user"),
         (("set", "nobody", "--role", "admin"), "", 1, "no user"),
         (("set", "nobody"), "", 2, "say what to change"),
+        (("token", "add", "ris", "--days", "36501"), "", 2, "up to 36500"),
         (("token", "revoke", "absent"), "", 1, "no token"),
         (("add", "kim", "--role", "root"), PASSWORD, 2, "invalid choice"),
     ],
