@@ -17,7 +17,8 @@ AnyTable = TypeVar("AnyTable", bound=BaseModel)
 PREFIX = "DICOM_NODE_"
 FILE_VARIABLE = "DICOM_NODE_CONFIG"
 _SCALAR_TABLES = (
-    "node", "database", "receive", "tls", "study", "work", "models", "web", "retention"
+    "node", "database", "receive", "tls", "study", "work", "models", "worklist", "web",
+    "retention",
 )  # fmt: skip
 _TLS_FILES = ("ca", "certificate", "private_key")
 _WEB_FILES = ("token_file", "certificate", "private_key")

@@ -53,6 +53,12 @@ def test_a_scalar_of_the_environment_wins_over_the_file(tmp_path: Path) -> None:
     assert settings.study.quiet_seconds == 3
 
 
+def test_the_environment_sets_the_worklist(tmp_path: Path) -> None:
+    variables = {"DICOM_NODE_WORKLIST__EXPIRES_MINUTES": "5"}
+    settings = load(_write(tmp_path, CONTRACT), variables).settings
+    assert settings.worklist.expires_minutes == 5
+
+
 def test_the_file_of_the_environment_is_used_when_none_is_named(
     tmp_path: Path,
 ) -> None:
