@@ -19,6 +19,7 @@ MAX_COMMAND_BYTES: Final = 64 * 1024
 _COMMAND_LAST: Final = 0x03
 _P_DATA_TF: Final = 0x04
 PDV_OVERHEAD: Final = 6  # its length (4), context id and control header
+FRAGMENT_OVERHEAD: Final = 12  # that of a PDV in a PDU of its own
 _PDU_HEADER: Final = struct.Struct(">BBI")
 _PDV_HEADER: Final = struct.Struct(">IBB")
 _ELEMENT: Final = struct.Struct("<HHI")

@@ -8,6 +8,7 @@ from dicom_node.core.errors import CannotUnderstand, OutOfResources
 from dicom_node.receive.command import (
     C_ECHO_RQ,
     C_STORE_RQ,
+    FRAGMENT_OVERHEAD,
     MAX_COMMAND_BYTES,
     N_EVENT_REPORT_RQ,
     Command,
@@ -90,6 +91,7 @@ class Messages:
         self._events = handlers.events
         self._limits = limits
         self._encoded = bytearray()
+        self._command_bytes = 0
         self._context_id = 0
         self._command: Command | None = None
         self._request: StoreRequest | None = None
@@ -116,9 +118,12 @@ class Messages:
             self._begun = True
             self._context_id = context_id
             self._since, self._taken = time.monotonic(), 0
+            self._command_bytes = 0
         elif context_id != self._context_id:
             raise Broken("a command set on two presentation contexts")
-        if len(self._encoded) + len(fragment) > MAX_COMMAND_BYTES:
+        # Counted with its headers: empty fragments would never come to an end.
+        self._command_bytes += FRAGMENT_OVERHEAD + len(fragment)
+        if self._command_bytes > MAX_COMMAND_BYTES:
             raise Broken("a command set is longer than the limit")
         self._encoded += fragment
         if last:

@@ -161,7 +161,10 @@ def test_a_delivery_is_done_with_the_status_of_the_destination(
     assert summary["jobs"][0]["deliveries"] == [
         {
             "destination": "pacs",
+            "kind": "sr",
             "state": "DONE",
+            "stage": "",
+            "proof": "sent",
             "attempts": 1,
             "status": "0xB000",
             "sop_instance_uid": "2.25.100",

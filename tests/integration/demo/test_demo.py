@@ -57,7 +57,9 @@ def test_the_demo_shows_every_outcome_checks_itself_and_ends_its_processes(
     outcomes = [job["outcome"] for s in document["studies"] for job in s["jobs"]]
     assert sorted(outcomes) == ["absent", "not_evaluated", "present"]
     assert sum(s["state"] == "IGNORED" for s in document["studies"]) == 2
-    assert len(list((folder / "pacs" / "reports").iterdir())) == 2
+    kept = [path.suffix for path in (folder / "pacs" / "reports").iterdir()]
+    # A report and a summary picture of each of two studies, drawn beside it.
+    assert sorted(kept) == [".dcm"] * 4 + [".png"] * 2
     assert document["seconds"] < SECONDS
     assert _still_running(folder) == []
 
