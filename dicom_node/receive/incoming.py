@@ -32,8 +32,8 @@ class Files(PublishedFiles, Protocol):
     def new_key(self, name_digest: str) -> str:
         """Return a new key for a file with this digest."""
 
-    def require_room(self) -> None:
-        """Raise OutOfResources unless there is room for a data set."""
+    def require_space(self, size_bytes: int = 0) -> None:
+        """Raise OutOfResources unless so much may be written."""
 
 
 class Incoming:
@@ -112,7 +112,7 @@ class Incoming:
         return self.part.mapped(len(self._file_head))
 
     def _open(self) -> None:
-        self._files.require_room()
+        self._files.require_space()
         self._part = self._files.begin()
         self._part.write([self._file_head])
 

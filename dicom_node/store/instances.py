@@ -7,7 +7,6 @@ import fcntl
 import mmap
 import os
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -35,9 +34,6 @@ _KEYS_OF_A_FOLDER: Final = 1024
 _SYNC_FILE_RANGE_WRITE: Final = 2
 _IOV_MAX: Final = 1024
 _TRIES: Final = 8
-# So long a look at the free space is good for the next data sets: a disk takes in
-# about 100 MiB meanwhile, and the limit has room for more than that.
-_SPACE_SECONDS: Final = 0.05
 # Between two looks at the free space of the disk while one data set is written.
 _SPACE_STEP_BYTES: Final = 64 << 20
 
@@ -170,7 +166,6 @@ class InstanceFiles(FileStore):
         self._keys = count()
         self._folder = os.urandom(1).hex()
         self._ready = False
-        self._looked_at = 0.0
         self._making = threading.Lock()
 
     def begin(self) -> PartFile:
@@ -197,17 +192,6 @@ class InstanceFiles(FileStore):
                     f"{self._parts}{next(self._numbers)}{PART_SUFFIX}", self
                 )
         raise OSError(errno.EAGAIN, "reconcile took every part file for a dead one")
-
-    def require_room(self) -> None:
-        """Check the free space, unless that was done a moment ago.
-
-        Raises:
-            OutOfResources: less than the limit is free.
-        """
-        now = time.monotonic()
-        if now - self._looked_at > _SPACE_SECONDS:
-            self.require_space()
-            self._looked_at = now
 
     def new_key(self, name_digest: str) -> str:
         """Return a new key for a file with this digest (32 hexadecimal digits)."""
