@@ -15,6 +15,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset
 from pynetdicom import AE, _config, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AddressInformation, AssociationSocket
 
@@ -230,9 +231,14 @@ def _open(
     handlers: Sequence[evt.EventHandlerType],
 ) -> Association:
     watchdogs: list[Watchdog] = []
+    rejections: list[A_ASSOCIATE_RJ] = []
 
     def on_connection(event: evt.Event) -> None:
         watchdogs.append(Watchdog(event.assoc, peer.timeout_seconds).__enter__())
+
+    def on_pdu(event: evt.Event) -> None:
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            rejections.append(event.pdu)
 
     started = time.monotonic()
     try:
@@ -242,7 +248,11 @@ def _open(
             contexts=list(contexts),
             ae_title=peer.called_ae_title.strip(),
             max_pdu=MAX_PDU_BYTES,
-            evt_handlers=[(evt.EVT_CONN_OPEN, on_connection), *handlers],
+            evt_handlers=[
+                (evt.EVT_CONN_OPEN, on_connection),
+                (evt.EVT_PDU_RECV, on_pdu),
+                *handlers,
+            ],
         )
     except ConfigError as error:
         raise DeliveryError(
@@ -267,13 +277,13 @@ def _open(
         )
     waited = time.monotonic() - started
     reason, retryable = explain_refusal(
-        association,
         Attempt(
             connected=bool(watchdogs),
             timed_out=waited >= peer.timeout_seconds,
             tls=peer.tls is not None,
             tls_fault=caller.tls_fault,
-        ),
+            rejection=rejections[0] if rejections else None,
+        )
     )
     raise DeliveryError(f"{peer} {_fill(reason, peer)}", retryable=retryable)
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from dicom_node.deliver.tls import explain_fault
 
@@ -39,15 +39,18 @@ class Attempt:
         timed_out: the waiting came to its limit.
         tls: it was to be one with TLS.
         tls_fault: what went wrong with it.
+        rejection: the A-ASSOCIATE-RJ that came, if one did. pynetdicom calls a
+            rejection an abort if it comes while it still waits for its own socket.
     """
 
     connected: bool
     timed_out: bool
     tls: bool = False
     tls_fault: OSError | None = None
+    rejection: A_ASSOCIATE_RJ | None = None
 
 
-def explain_refusal(association: Association, attempt: Attempt) -> tuple[str, bool]:
+def explain_refusal(attempt: Attempt) -> tuple[str, bool]:
     """Say why an association was not established.
 
     Returns:
@@ -68,9 +71,8 @@ def explain_refusal(association: Association, attempt: Attempt) -> tuple[str, bo
             "cannot be reached: nothing listens there; start it or check {address}",
             True,
         )
-    answer = association.acceptor.primitive
-    if association.is_rejected and answer is not None:
-        key = (int(answer.result_source or 0), int(answer.diagnostic or 0))
+    if (answer := attempt.rejection) is not None:
+        key = (int(answer.source or 0), int(answer.reason_diagnostic or 0))
         permanent = int(answer.result or 0) == _PERMANENT
         unknown = ("for a reason the standard does not list: see its log", True)
         reason, retryable = _REJECTED.get(key, unknown)

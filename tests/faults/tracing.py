@@ -65,7 +65,9 @@ def traced(node: FaultNode, *options: str, output: Path) -> Iterator[None]:
                 stderr=subprocess.DEVNULL,
             )
         )
-        return holds_within(2.0, lambda: _attached(node))
+        # Twice: a process that was forked between the first look's list and the
+        # attaching to its parent is in the second list only.
+        return holds_within(2.0, lambda: _attached(node) and _attached(node))
 
     try:
         wait_until(attached, what="strace is attached", seconds=20)

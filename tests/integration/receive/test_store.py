@@ -210,11 +210,19 @@ def test_only_listed_peers_may_call(
     with running_node(tmp_path, peers=peers) as node:
         ae = AE(ae_title="CALLER")
         ae.requested_contexts = [build_context("1.2.840.10008.1.1")]
-        association = ae.associate("127.0.0.1", node.port, ae_title="AINODE")
+        heard: list[A_ASSOCIATE_RJ] = []
+        association = ae.associate(
+            "127.0.0.1",
+            node.port,
+            ae_title="AINODE",
+            evt_handlers=[(evt.EVT_PDU_RECV, lambda event: heard.append(event.pdu))],
+        )
         assert association.is_established is accepted
         if accepted:
             association.release()
         else:
+            (pdu,) = heard
+            assert (pdu.result, pdu.source, pdu.reason_diagnostic) == (1, 1, 3)
             until(lambda: bool(node.associations))
             reason = node.associations[0].reason
             assert reason.startswith("calling AE title not recognized")
