@@ -14,7 +14,7 @@ from pydicom.uid import (
 )
 from pynetdicom import build_context
 from pynetdicom.presentation import PresentationContext
-from pynetdicom.sop_class import (  # type: ignore[attr-defined]
+from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # pynetdicom makes these names at import
     StorageCommitmentPushModel,
     Verification,
 )

@@ -17,7 +17,7 @@ from pydicom.uid import (
 )
 from pynetdicom import build_context
 from pynetdicom.dsutils import split_dataset
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # pynetdicom makes these names at import
 
 from dicom_node.core.errors import DeliveryError, UsageError
 from dicom_node.deliver.association import (

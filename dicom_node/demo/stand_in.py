@@ -7,7 +7,7 @@ from typing import Final
 
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.dimse_primitives import C_STORE
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # pynetdicom makes these names at import
 
 # Also quiets pynetdicom's loggers, for the role of SCP too.
 from dicom_node.deliver.association import MAX_PDU_BYTES

@@ -94,7 +94,7 @@ class CudaLane:
     def __init__(self, model: TimmModel) -> None:
         self._model = model
         self._device = torch.device(model.device)
-        self._side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        self._side = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch leaves it untyped
 
     def read(self, source: FrameSource, number: int) -> ReadFrame:
         """Decode a frame; its stored values go to the device as they are."""

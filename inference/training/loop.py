@@ -111,7 +111,7 @@ class _Run:
             logits, target.to(self.device)
         )
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         torch.nn.utils.clip_grad_norm_(self.trained.values(), 1.0)
         self.optimiser.step()
         keep = min(AVERAGE_DECAY, (1 + self.step) / (10 + self.step))

@@ -167,10 +167,10 @@ def fit_probe(
             scaled @ weight + bias, target, weight=cost
         )
         loss = loss + penalty * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         return loss
 
-    solver.step(closure)  # type: ignore[no-untyped-call]
+    solver.step(closure)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     raw = weight.detach().float() / deviation
     return raw, float(bias.detach()) - float(raw @ mean)
 

@@ -44,11 +44,11 @@ def import_timm() -> ModuleType:
 
 
 def _declare_operators() -> None:
-    library = torch.library.Library(  # type: ignore[no-untyped-call]
+    library = torch.library.Library(  # type: ignore[no-untyped-call]  # torch leaves it untyped
         "torchvision", "FRAGMENT"
     )
     for schema in _OPERATORS:
-        library.define(schema)  # type: ignore[no-untyped-call]
+        library.define(schema)  # type: ignore[no-untyped-call]  # torch leaves it untyped
     _kept_libraries.append(library)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from pynetdicom import AE
-from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # pynetdicom makes these names at import
 
 from dicom_node.cli import main
 from dicom_node.core.tls import TLSFiles, outgoing_context

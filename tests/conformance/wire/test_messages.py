@@ -53,7 +53,7 @@ def one(sent: bytes, *, answers: int = 1) -> Dialogue:
 
 def instance(uid: str, **more: object) -> bytes:
     """Return a store of an instance with this UID."""
-    request = Store(sop_instance_uid=uid, **more)  # type: ignore[arg-type]
+    request = Store(sop_instance_uid=uid, **more)  # type: ignore[arg-type]  # any option, by its name
     return store(request, dataset=small_dataset(uid))
 
 

@@ -280,7 +280,7 @@ def test_text_from_the_wire_is_bounded_and_holds_no_nul(database: Database) -> N
 def test_a_uid_that_cannot_be_kept_whole_is_refused_by_its_keyword(
     database: Database, keyword: str, name: str, value: str
 ) -> None:
-    item = replace(received(), **{name: value})  # type: ignore[arg-type]
+    item = replace(received(), **{name: value})  # type: ignore[arg-type]  # any field, by its name
     with pytest.raises(CannotUnderstand, match=keyword):
         samples.enter(database, item)
 

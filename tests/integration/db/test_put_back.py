@@ -172,7 +172,7 @@ def test_deliveries_are_put_back_by_destination_and_kind(database: Database) -> 
     work.fail(database, claim(database, at=12), REFUSED, now=after(13))
 
     def again(**choice: object) -> tuple[int, int, int]:
-        done = put_back(database, Choice(**choice), now=after(50))  # type: ignore[arg-type]
+        done = put_back(database, Choice(**choice), now=after(50))  # type: ignore[arg-type]  # any option, by its name
         return done.jobs, done.deliveries, done.quarantined
 
     assert again(destination="pacs", kind=ReportKind.SC) == (0, 1, 0)

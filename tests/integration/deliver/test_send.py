@@ -41,7 +41,7 @@ def _peer(port: int = 104, **changes: object) -> Peer:
         "calling_ae_title": "SENDER",
         "timeout_seconds": 10.0,
     } | changes
-    return Peer(**settings)  # type: ignore[arg-type]
+    return Peer(**settings)  # type: ignore[arg-type]  # any option, by its name
 
 
 def _bundled(names: Sequence[str] = FILES) -> list[Path]:

@@ -115,7 +115,7 @@ def running_node(
 ) -> Iterator[Node]:
     """Start an acceptor on a free port; every association is over afterwards."""
     node = Node(folder)
-    settings = replace(ReceiveOptions(), **options)  # type: ignore[arg-type]
+    settings = replace(ReceiveOptions(), **options)  # type: ignore[arg-type]  # any field, by its name
     parts = node.parts(min_free_bytes=min_free_bytes)
     slots = Slots(settings.max_associations, settings.max_associations_per_peer)
     parts = replace(parts, slots=slots, congestion=congestion or Congestion.never())

@@ -177,7 +177,7 @@ class Served:
 
     def browser(self, **options: str) -> Browser:
         """Return a browser that has not been here."""
-        return Browser(port=self.port, **options)  # type: ignore[arg-type]
+        return Browser(port=self.port, **options)  # type: ignore[arg-type]  # any option, by its name
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def make_card(folder: Path, **changes: object) -> ModelCard:
         performance=(),
         performance_data="",
     )
-    return replace(card, **changes)  # type: ignore[arg-type]
+    return replace(card, **changes)  # type: ignore[arg-type]  # any field, by its name
 
 
 def make_bundle(folder: Path, **changes: object) -> ModelCard:

@@ -29,7 +29,7 @@ def make_file(number: int = 1, **changes: object) -> InputFile:
         sop_instance_uid=SOPInstanceUID(f"2.25.{number}"),
         sop_class_uid=SOPClassUID(sop_class_uid),
         path=Path(f"{number}.dcm"),
-        header=replace(HEADER, **changes),  # type: ignore[arg-type]
+        header=replace(HEADER, **changes),  # type: ignore[arg-type]  # any field, by its name
     )
 
 

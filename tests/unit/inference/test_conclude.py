@@ -115,7 +115,7 @@ def _regression(**changes: object) -> ModelCard:
     months = CodedConcept(value="mo", scheme="UCUM", meaning="month")
     item = replace(PNEUMONIA, threshold=None, unit=months, lower=0.0, upper=240.0)
     return _card(
-        replace(item, **changes),  # type: ignore[arg-type]
+        replace(item, **changes),  # type: ignore[arg-type]  # any field, by its name
         activation="identity",
         aggregate_images="mean",
     )

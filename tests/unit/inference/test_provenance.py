@@ -52,7 +52,7 @@ def test_what_only_describes_a_model_changes_no_setting(card: ModelCard) -> None
 def test_what_turns_an_image_into_a_finding_is_a_setting(
     card: ModelCard, field: str, value: object, name: str
 ) -> None:
-    other = replace(card, **{field: value})  # type: ignore[arg-type]
+    other = replace(card, **{field: value})  # type: ignore[arg-type]  # any field, by its name
     before, after = dict(canonical_settings(card)), dict(canonical_settings(other))
     assert before.keys() == after.keys()
     assert before[name] != after[name]

@@ -226,7 +226,7 @@ def test_missing_and_unparseable_weights_are_refused(tmp_path: Path) -> None:
 def test_an_architecture_that_timm_cannot_build_is_refused(
     tmp_path: Path, changes: dict[str, object], said: str
 ) -> None:
-    card = replace(make_bundle(tmp_path / "m"), **changes)  # type: ignore[arg-type]
+    card = replace(make_bundle(tmp_path / "m"), **changes)  # type: ignore[arg-type]  # any field, by its name
     with pytest.raises(BundleError, match=said):
         TimmModel(card).load("cpu")
 

@@ -256,7 +256,7 @@ def test_a_prediction_that_is_none_is_refused(
     tmp_path: Path, changes: dict[str, object]
 ) -> None:
     file = write_source(tmp_path / "cr.dcm")
-    prediction = replace(prediction_for([file]), **changes)  # type: ignore[arg-type]
+    prediction = replace(prediction_for([file]), **changes)  # type: ignore[arg-type]  # any field, by its name
 
     with pytest.raises(ReportError):
         build_all([file], prediction)

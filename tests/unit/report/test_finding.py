@@ -45,7 +45,7 @@ def sources(tmp_path: Path) -> list[InputFile]:
 
 def measured(value: float, **more: object) -> Finding:
     base = finding(None, 0.0, concept=LENGTH, value=value, unit=MILLIMETER)
-    return replace(base, **{"threshold": None, "site": None, **more})  # type: ignore[arg-type]
+    return replace(base, **{"threshold": None, "site": None, **more})  # type: ignore[arg-type]  # any field, by its name
 
 
 def predicted(files: list[InputFile], *findings: Finding) -> Prediction:

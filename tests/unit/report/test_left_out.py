@@ -32,7 +32,7 @@ def _result(files: Sequence[InputFile], **why: dict[int, str]) -> Prediction:
         for number, reason in reasons.items():
             uid = images[number - 1].sop_instance_uid
             blank = ImageResult(sop_instance_uid=uid)
-            images[number - 1] = replace(blank, **{kind: reason})  # type: ignore[arg-type]
+            images[number - 1] = replace(blank, **{kind: reason})  # type: ignore[arg-type]  # any field, by its name
     return replace(prediction, images=tuple(images))
 
 
