@@ -11,7 +11,7 @@ import sys
 import threading
 from io import BytesIO
 
-import orthanc  # type: ignore[import-not-found]
+import orthanc  # type: ignore[import-not-found]  # Orthanc's own, there in a plugin only
 
 _settings = json.loads(orthanc.GetConfiguration())["Benchmark"]
 sys.path[:0] = _settings["Folders"]

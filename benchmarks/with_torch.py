@@ -5,6 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from pydicom import dcmread
+from pydicom.multival import MultiValue
+from pydicom.valuerep import DSfloat
 
 from benchmarks.with_pil import MEAN, SIZE, STD
 from inference.api import Image
@@ -25,5 +27,5 @@ def prepare_with_torch(path: Path) -> Image:
     return normalised
 
 
-def _first(value: object) -> float:
-    return float(value[0] if hasattr(value, "__getitem__") else value)  # type: ignore[arg-type]
+def _first(value: MultiValue[DSfloat] | float) -> float:
+    return float(value[0] if isinstance(value, MultiValue) else value)

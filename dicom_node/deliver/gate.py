@@ -23,7 +23,7 @@ class Gate:
 
     def guard(self, association: Association) -> None:
         """Take the Event's place in an association that has not begun."""
-        association._reactor_checkpoint = self  # type: ignore[assignment]
+        association._reactor_checkpoint = self  # type: ignore[assignment]  # typed as an Event; wait and set do
 
     def is_set(self) -> bool:
         """Say whether the gate is open."""

@@ -63,7 +63,7 @@ def read_attributes(answer: HttpAnswer) -> list[Attributes]:
             return [_of_json(item) for item in _listed(json.loads(body))]
         # Neither entities nor another encoding than UTF-8: nothing grows in reading.
         if body.startswith(b"<") and b"<!" not in body and b"\0" not in body:
-            root = ElementTree.fromstring(body)  # noqa: S314 - see above
+            root = ElementTree.fromstring(body)  # noqa: S314 - without a DTD
             return [_of_xml(root)]
     except (ValueError, ElementTree.ParseError, RecursionError, LookupError):
         pass

@@ -13,6 +13,7 @@ from typing import Final
 
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
+from pydicom.sequence import Sequence
 
 from dicom_node.core.errors import CannotUnderstand, DatabaseError
 from dicom_node.core.proof import CommitmentAnswer
@@ -185,9 +186,13 @@ def _report(dataset: Dataset) -> CommitmentAnswer:
 
 
 def _items(dataset: Dataset, tag: int) -> list[Dataset]:
-    """Return the items of a sequence; those of one that is no sequence fail later."""
+    """Return the items of a sequence, none of one that is missing."""
     value = _value(dataset, tag)
-    return [] if value is None else list(value)  # type: ignore[call-overload]
+    if value is None:
+        return []
+    if not isinstance(value, Sequence):
+        raise _Refused(MISTYPED_ARGUMENT, "an attribute is no sequence")
+    return list(value)
 
 
 def _reason(item: Dataset) -> int:

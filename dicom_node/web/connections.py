@@ -36,7 +36,7 @@ class BoundedProtocol(H11Protocol):
         self._deadline: asyncio.TimerHandle | None = None
         self._answering: object = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's class says the same
         """Start the clock of the first request; make room if there are too many."""
         super().connection_made(transport)
         self._restart_clock(self.limits.request_seconds)

@@ -166,7 +166,7 @@ class Batcher(Generic[Payload]):
             rows = [tuple(float(value) for value in row) for row in table]
             if len(rows) != len(started.batch):
                 raise InferenceError("the model does not give one row per image")
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - the thread serves every job
             self._fail(started.batch, error)
             return
         for item, row in zip(started.batch, rows, strict=True):

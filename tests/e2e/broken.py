@@ -111,9 +111,9 @@ def broken_samples(study: str) -> list[Sample]:
 
 def send_samples(port: int, samples: Sequence[Sample]) -> Mapping[str, int]:
     """Send over one association; return the status of each SOP Instance UID."""
-    numbers = {syntax: 2 * place + 1 for place, syntax in enumerate(SYNTAXES)}
+    numbers = {str(syntax): 2 * place + 1 for place, syntax in enumerate(SYNTAXES)}
     offered = {
-        number: (str(ComputedRadiographyImageStorage), (str(syntax),))
+        number: (str(ComputedRadiographyImageStorage), (syntax,))
         for syntax, number in numbers.items()
     }
     statuses = {}
@@ -124,7 +124,7 @@ def send_samples(port: int, samples: Sequence[Sample]) -> Mapping[str, int]:
                 store_message(
                     sample.dataset,
                     sample.sop_instance_uid,
-                    context=numbers[sample.transfer_syntax_uid],  # type: ignore[index]
+                    context=numbers[sample.transfer_syntax_uid],
                     sop_class=str(ComputedRadiographyImageStorage),
                 )
             )

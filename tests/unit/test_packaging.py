@@ -9,6 +9,7 @@ import tomllib
 import zipfile
 from importlib.metadata import distributions, requires
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -29,7 +30,7 @@ def _constraints() -> dict[str, str]:
     return found
 
 
-def _project() -> dict[str, object]:
+def _project() -> dict[str, Any]:
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert isinstance(project, dict)
     return project
@@ -37,8 +38,8 @@ def _project() -> dict[str, object]:
 
 def _requirements() -> list[Requirement]:
     project = _project()
-    listed = list(project["dependencies"])  # type: ignore[call-overload]
-    for extra in project["optional-dependencies"].values():  # type: ignore[attr-defined]
+    listed = list(project["dependencies"])
+    for extra in project["optional-dependencies"].values():
         listed += extra
     found = [Requirement(text) for text in listed]
     return [item for item in found if item.name != project["name"]]

@@ -22,7 +22,7 @@ def import_openvino() -> Any:
     Raises:
         EngineUnavailable: it is not installed.
     """
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # None: not to be imported
     try:
         import openvino
     except ImportError as error:

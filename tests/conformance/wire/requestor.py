@@ -13,4 +13,4 @@ def settle(association: Association) -> None:
     """
     checkpoint = association._reactor_checkpoint
     checkpoint.clear()
-    until(lambda: bool(checkpoint._cond._waiters))  # type: ignore[attr-defined]
+    until(lambda: bool(checkpoint._cond._waiters))  # type: ignore[attr-defined]  # nothing public tells

@@ -199,7 +199,7 @@ def test_a_server_without_free_connections_is_an_error_in_time(
 ) -> None:
     taken = []
     try:
-        with pytest.raises(psycopg.OperationalError):  # noqa: PT012
+        with pytest.raises(psycopg.OperationalError):  # noqa: PT012 - whichever is too many
             while True:
                 taken.append(psycopg.connect(server.url))
         with _fails_in_time():

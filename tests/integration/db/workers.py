@@ -6,6 +6,7 @@ from multiprocessing.queues import SimpleQueue
 
 from db import work
 from db.engine import Database
+from dicom_node.core.types import Recorded
 from tests.integration.db import samples
 from tests.integration.db.samples import after
 
@@ -43,7 +44,9 @@ def record_groups(
         if owner % 2:
             group.reverse()
         outcomes = samples.enter_all(database, *group)
-        receipts += [outcome.receipt for outcome in outcomes]  # type: ignore[union-attr]
+        for outcome in outcomes:
+            assert isinstance(outcome, Recorded), outcome
+            receipts.append(outcome.receipt)
     told.put((owner, receipts))
     database.close()
 

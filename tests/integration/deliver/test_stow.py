@@ -84,7 +84,7 @@ def test_the_message_is_one_part_of_a_related_multipart(report: ReportFile) -> N
     assert whole["content-type"].params["type"] == "application/dicom"
     assert re.fullmatch(r"[0-9A-Za-z-]{1,70}", whole["content-type"].params["boundary"])
     assert "authorization" not in first.headers
-    boundary = b"--" + whole.get_boundary().encode()  # type: ignore[union-attr]
+    boundary = b"--" + str(whole.get_boundary()).encode()
     head, _, rest = first.body.partition(b"\r\n\r\n")
     assert head == boundary + b"\r\nContent-Type: application/dicom"
     assert rest == report.path.read_bytes() + b"\r\n" + boundary + b"--\r\n"

@@ -1,7 +1,7 @@
 """An archive with Storage Commitment that answers as a test wants, by pynetdicom."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
@@ -9,6 +9,7 @@ from typing import Literal, TypeVar
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 from pynetdicom import AE, evt
+from pynetdicom.association import Association
 from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # pynetdicom makes these names at import
     StorageCommitmentPushModel,
     StorageCommitmentPushModelInstance,
@@ -90,7 +91,7 @@ def running_archive(habits: Habits) -> Iterator[Archive]:
     archive = Archive()
 
     def on_store(event: evt.Event) -> int:
-        archive.stored.append(str(event.request.AffectedSOPInstanceUID))  # type: ignore[union-attr]
+        archive.stored.append(str(event.request.AffectedSOPInstanceUID))  # type: ignore[union-attr]  # a C-STORE-RQ
         return _turn(habits.store_statuses, len(archive.stored))
 
     def on_action(event: evt.Event) -> tuple[int, None]:
@@ -142,12 +143,10 @@ def running_archive(habits: Habits) -> Iterator[Archive]:
 
 
 def _report(
-    archive: Archive, association: object, request: Dataset, failure: object
+    archive: Archive, association: Association, request: Dataset, failure: object
 ) -> None:
     event_type, information = event_information(request, failure)
-    send: Callable[..., tuple[Dataset, object]]
-    send = association.send_n_event_report  # type: ignore[attr-defined]
-    status, _ = send(
+    status, _ = association.send_n_event_report(
         information,
         event_type,
         StorageCommitmentPushModel,

@@ -78,9 +78,8 @@ class Desk:
 
     def row(self) -> AnyRow:
         with self.database.read() as connection:
-            return connection.execute(
-                select(deliveries).order_by(deliveries.c.id)
-            ).first()  # type: ignore[return-value]
+            query = select(deliveries).order_by(deliveries.c.id).limit(1)
+            return connection.execute(query).one()
 
 
 def make_desk(

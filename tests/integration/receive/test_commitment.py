@@ -15,6 +15,7 @@ import db.schema
 from config.settings import Settings
 from dicom_node import app
 from dicom_node.core.errors import DatabaseError
+from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.proof import CommitmentAnswer
 from dicom_node.deliver.commitment import request_commitment
 from dicom_node.deliver.peer import Peer as Archive
@@ -267,7 +268,7 @@ def test_orthanc_reports_to_us_what_it_has_and_what_it_has_not(tmp_path: Path) -
                 called_ae_title=orthanc.address.ae_title,
                 calling_ae_title="AINODE",
             )
-            missing = replace(stored.report, sop_instance_uid="1.2.3.4")  # type: ignore[arg-type]
+            missing = replace(stored.report, sop_instance_uid=SOPInstanceUID("1.2.3.4"))
             for number, one in enumerate((stored.report, missing), start=1):
                 request_commitment(
                     peer,

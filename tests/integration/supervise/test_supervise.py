@@ -224,7 +224,7 @@ def test_the_end_of_serve_by_kill_9_is_the_end_of_its_roles(serve: Serve) -> Non
     serve.start()
     serve.signal(signal.SIGKILL)
     for role, pid in serve.said("starts"):
-        wait_until(lambda pid=pid: _gone(pid), what=f"{role} ends")  # type: ignore[misc]
+        wait_until(lambda pid=pid: _gone(pid), what=f"{role} ends")  # type: ignore[misc]  # a default binds the loop's value
 
 
 def test_a_role_leaves_no_core_file_of_its_memory(serve: Serve) -> None:

@@ -22,7 +22,7 @@ def _write(path: Path, **changes: np.ndarray) -> Path:
         "coefficients": np.array([[2.0, 0.0], [-1.0, -0.5]], np.float32),
         **changes,
     }
-    np.savez(path, **arrays)  # type: ignore[arg-type]
+    np.savez(path, **arrays)  # type: ignore[arg-type]  # numpy has flags there too
     return path
 
 

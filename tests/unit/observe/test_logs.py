@@ -41,7 +41,7 @@ def written() -> Iterator[io.StringIO]:
     configure_logs("debug", stream)
     yield stream
     logging.captureWarnings(False)
-    warnings.filters[:] = filters  # type: ignore[index]
+    warnings.filters[:] = filters  # type: ignore[index]  # typed as a Sequence; a list
     root.handlers[:], level = before
     root.setLevel(level)
     sys.excepthook, threading.excepthook, sys.unraisablehook = hooks

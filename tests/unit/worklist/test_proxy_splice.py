@@ -1,5 +1,6 @@
 """Elements of an answer are changed, and no other byte."""
 
+from collections.abc import Callable
 from io import BytesIO
 
 import pytest
@@ -86,7 +87,9 @@ def test_what_is_cut_off_anywhere_is_not_understood_or_a_whole_data_set(
             read_elements(encoded[:end], explicit=explicit)
 
 
-def _advice(reason: str = "Pneumothorax 0.93", urgency: Urgency = Urgency.URGENT):  # type: ignore[no-untyped-def]
+def _advice(
+    reason: str = "Pneumothorax 0.93", urgency: Urgency = Urgency.URGENT
+) -> Callable[[OrderKey], Advice]:
     def advise(_order: OrderKey) -> Advice:
         return Advice(urgency=urgency, reason=reason, model="cxr", model_version="1")
 
