@@ -12,6 +12,7 @@ from config.destinations import DestinationTable
 from config.settings import Settings
 from dicom_node import app
 from dicom_node.commands.check_callers import looks_at_callers
+from dicom_node.commands.check_page import looks_at_page
 from dicom_node.commands.check_worklist import looks_at_worklist
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.core.errors import NodeError
@@ -20,6 +21,14 @@ from dicom_node.deliver.store_scu import DicomDestination
 from inference.pixels.codecs import decodable_transfer_syntaxes
 
 _MIB = 1 << 20
+# What a destination's check has shown; none of them leaves anything there.
+_ANSWERS = {
+    "stow": "answers to DICOMweb",
+    "folder": "can be written",
+    "hl7": "takes connections; no message was sent",
+    "fhir": "answers with its CapabilityStatement",
+    "webhook": "takes connections; no event was posted",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +46,7 @@ class Finding:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Look at settings, ports, TLS, callers, disk, database, models, destinations."""
+    """Look at everything configured, and at what is around the node."""
     settings = loaded(options).settings
     found = list(_findings(settings))
     wrong = [item for item in found if not item.good]
@@ -65,8 +74,8 @@ def _findings(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             what="routes", good=False, detail="no [[routes]] table: no study gets AI"
         )
-    for what, worklist in looks_at_worklist(settings):
-        yield _look(what, worklist, settings)
+    for what, look in (*looks_at_page(settings), *looks_at_worklist(settings)):
+        yield _look(what, look, settings)
     for table in settings.destinations:
         yield _destination(settings, table)
 
@@ -78,7 +87,7 @@ def _destination(settings: Settings, table: DestinationTable) -> Finding:
         destination = app.build_destination(table, settings)
         if not isinstance(destination, DicomDestination):
             destination.check()
-            return Finding(what=what, good=True, detail="answers")
+            return Finding(what=what, good=True, detail=_ANSWERS[table.kind])
         probe = destination.probe()
     except NodeError as error:
         return Finding(what=what, good=False, detail=str(error))

@@ -2,14 +2,14 @@
 
 import socket
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from config.destinations import DestinationTable
 from config.settings import CalledTable, PeerTable, Settings
+from dicom_node.commands.check_ports import days_left
 from dicom_node.core.errors import NodeError
-from dicom_node.core.tls import EXPIRY_WARNING_DAYS, expiries
+from dicom_node.core.tls import expiries
 from dicom_node.receive.identity import read_passcode
 from dicom_node.receive.listeners import PortTaken, listen
 from dicom_node.receive.options import sop_classes_of
@@ -57,8 +57,8 @@ def _tls(settings: Settings) -> str:
     tls = ServerTLS.from_table(table)
     if table.ca is not None:
         # Older authorities may stay in the file; one that is good has to be there.
-        _days_left(max(expiries(table.ca, "tls: ca")), "every certificate of tls.ca")
-    days = _days_left(tls.expires, "tls.certificate, or one of its chain,")
+        days_left(max(expiries(table.ca, "tls: ca")), "every certificate of tls.ca")
+    days = days_left(tls.expires, "tls.certificate, or one of its chain,")
     callers = (
         "callers need a certificate"
         if table.client_certificate == "required"
@@ -69,17 +69,8 @@ def _tls(settings: Settings) -> str:
 
 def _own_certificate(_settings: Settings, *, table: DestinationTable) -> str:
     setting = f"destination '{table.name}': certificate"
-    days = _days_left(min(expiries(table.certificate or Path(), setting)), setting)
+    days = days_left(min(expiries(table.certificate or Path(), setting)), setting)
     return f"good for {days} days"
-
-
-def _days_left(end: datetime, what: str) -> int:
-    left = end - datetime.now(UTC)
-    if left.total_seconds() < 0:
-        raise NodeError(f"{what} has expired: renew it")
-    if left.days < EXPIRY_WARNING_DAYS:
-        raise NodeError(f"{what} expires in {left.days} days: renew it")
-    return left.days
 
 
 def _passcode(_settings: Settings, *, peer: PeerTable) -> str:

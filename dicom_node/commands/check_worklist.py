@@ -4,6 +4,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 from config.settings import Settings
+from dicom_node.commands.check_ports import look_at_port
 from dicom_node.core.errors import NodeError
 from dicom_node.worklist.proxy_messages import (
     EXPLICIT_VR_LITTLE_ENDIAN,
@@ -17,7 +18,13 @@ def looks_at_worklist(
 ) -> Iterator[tuple[str, Callable[[Settings], str]]]:
     """Iterate over what there is to look at, by name."""
     if settings.worklist.proxy.port is not None:
+        yield "worklist proxy", _port
         yield "the hospital's worklist", _upstream
+
+
+def _port(settings: Settings) -> str:
+    table = settings.worklist.proxy
+    return look_at_port(table.host, table.port or 0, table="worklist.proxy")
 
 
 def _upstream(settings: Settings) -> str:

@@ -7,7 +7,8 @@ proxies from the environment and choose its own TLS.
 import http.client
 import io
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -122,9 +123,28 @@ def exchange(peer: HttpPeer, request: HttpRequest) -> HttpAnswer:
         **authorization(peer),
     }
     call = Call(peer, size_bytes=len(request.body))
+    with _explained(call, peer):
+        return _talk(call, peer, request, headers)
+
+
+def reach(peer: HttpPeer) -> None:
+    """Connect, shake hands where the URL is https, and say nothing.
+
+    Raises:
+        DeliveryError: nobody listens there, or not with the TLS that it has to be.
+    """
+    authorization(peer)  # a secret that cannot be read is as bad
+    call = Call(peer, size_bytes=0)
+    with _explained(call, peer):
+        call.connect()
+
+
+@contextmanager
+def _explained(call: Call, peer: HttpPeer) -> Iterator[None]:
+    """Bound what is done with a call, and say why it failed."""
     try:
         with call.bounded():
-            return _talk(call, peer, request, headers)
+            yield
     except ConfigError as error:
         raise DeliveryError(
             f"{peer} cannot be called: {error}", retryable=True

@@ -7,11 +7,9 @@ that it has seen before for a repeat.
 
 import hashlib
 import hmac
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
-from uuid import uuid4
 
 from config.destinations import DestinationTable
 from dicom_node.core.clock import Clock, SystemClock
@@ -20,7 +18,7 @@ from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReportFile, Sent
 from dicom_node.deliver.choose import read_report
-from dicom_node.deliver.http import HttpAnswer, HttpPeer, HttpRequest, exchange
+from dicom_node.deliver.http import HttpAnswer, HttpPeer, HttpRequest, exchange, reach
 from dicom_node.deliver.http_peer import read_secret
 from dicom_node.deliver.http_status import refused
 from dicom_node.deliver.message import only_message
@@ -71,9 +69,12 @@ class WebhookDestination:
         return Sent(status=answer.status, sop_instance_uid=name)
 
     def check(self) -> None:
-        """Raise DeliveryError unless the receiver takes the event "ping"."""
-        ping = {"event": "ping", "version": 1}
-        self._post(json.dumps(ping).encode(), str(uuid4()))
+        """Raise DeliveryError unless the receiver listens and events can be signed.
+
+        Nothing is posted: a receiver may take any event for a result.
+        """
+        self._secret()
+        reach(self._peer)
 
     def _post(self, body: bytes, key: str) -> HttpAnswer:
         seconds = int(self._clock.now().timestamp())

@@ -83,3 +83,53 @@ def test_a_destination_is_asked_for_everything_that_it_could_be_sent(
     lines = capsys.readouterr().out.splitlines()
     (line,) = (line for line in lines if "Key Object Selection" in line[:60])
     assert line.split()[-2:] == ["MISSING", "refused"]
+
+
+DOWN = {
+    "stow": 'url = "http://127.0.0.1:{port}/dicom-web"',
+    "hl7": 'host = "127.0.0.1"\nport = {port}',
+    "fhir": 'url = "http://127.0.0.1:{port}/fhir"',
+    "webhook": 'url = "http://127.0.0.1:{port}/hook"\nsecret_file = "hook.secret"',
+}
+
+
+@pytest.mark.parametrize("kind", sorted(DOWN))
+def test_every_kind_of_destination_that_is_down_is_wrong_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    secret = tmp_path / "hook.secret"
+    secret.touch(mode=0o600)
+    secret.write_text("s" * 32)
+    address = DOWN[kind].format(port=free_port())
+    table = f"""port = {free_port()}
+        [[destinations]]
+        name = "there"
+        kind = "{kind}"
+        {address}
+    """
+    found = _look(capsys, tmp_path, table)["destination 'there'"]
+    assert found["good"] is False
+    assert "cannot be reached" in str(found["detail"])
+    assert "check" in str(found["detail"])
+
+
+def test_a_receiver_of_messages_is_called_and_gets_none(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    secret = tmp_path / "hook.secret"
+    secret.touch(mode=0o600)
+    secret.write_text("s" * 32)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        for kind in ("hl7", "webhook"):
+            table = f"""port = {free_port()}
+                [[destinations]]
+                name = "there"
+                kind = "{kind}"
+                {DOWN[kind].format(port=port)}
+            """
+            found = _look(capsys, tmp_path, table)["destination 'there'"]
+            assert found["good"] is True
+            connection, _ = listener.accept()
+            with connection:
+                assert connection.recv(1) == b""
