@@ -1,6 +1,7 @@
 """The tables of delivery's proof, of the worklist and of the page."""
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     ForeignKey,
@@ -10,7 +11,14 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from db.columns import NAME_LENGTH, STATE_LENGTH, Identifier, Text, UTCDateTime
+from db.columns import (
+    AE_LENGTH,
+    NAME_LENGTH,
+    STATE_LENGTH,
+    Identifier,
+    Text,
+    UTCDateTime,
+)
 from db.tables import metadata as metadata
 
 # Keyed digests of Patient ID and name: a whole one can be searched, none be read.
@@ -112,4 +120,32 @@ audit = Table(
     Column("action", Text(NAME_LENGTH), nullable=False),
     Column("study_id", Integer),
     Column("detail", Text(), nullable=False),
+)
+
+# Instances that were refused, the latest of them: why an image is not here.
+refusals = Table(
+    "refusals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UTCDateTime(), nullable=False),
+    Column("calling_ae_title", Text(AE_LENGTH), nullable=False, index=True),
+    Column("called_ae_title", Text(AE_LENGTH), nullable=False),
+    Column("peer_address", Text(AE_LENGTH), nullable=False),
+    Column("sop_class_uid", Identifier(), nullable=False),
+    Column("transfer_syntax_uid", Identifier(), nullable=False),
+    Column("sop_instance_uid", Identifier(), nullable=False, index=True),
+    Column("study_instance_uid", Identifier(), nullable=False, index=True),
+    Column("accession_number", Text(NAME_LENGTH), nullable=False, index=True),
+    Column("status", Integer, nullable=False),
+    Column("reason", Text(), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
+# Failed logins by account, by address and by both, as digests.
+login_failures = Table(
+    "login_failures",
+    metadata,
+    Column("key", Identifier(64), primary_key=True),
+    Column("failures", Integer, nullable=False),
+    Column("at", UTCDateTime(), nullable=False, index=True),
 )

@@ -10,6 +10,7 @@ import db.associations
 import db.commitments
 import db.instances
 import db.probe
+import db.refusals
 import db.retention
 import db.schema
 from config.destinations import DestinationTable
@@ -123,6 +124,7 @@ def build_acceptor(
         slots=slots,
         congestion=congestion,
         on_commitment=partial(_record_commitment, database),
+        on_refused=partial(db.refusals.record, database, durable=options.durable),
     )
     return Acceptor(options, parts)
 
@@ -236,7 +238,9 @@ def run_options(settings: Settings) -> "RunOptions":
             image_bytes=table.max_image_bytes,
             inflated_bytes=table.max_inflated_bytes,
             seconds=table.max_decode_seconds,
+            frame_seconds=table.max_frame_seconds,
         ),
+        guard_folder=settings.guard_dir,
     )
 
 

@@ -12,15 +12,16 @@ import pynetdicom
 from pynetdicom import _config
 
 from dicom_node.core.clock import Clock
+from dicom_node.core.refusal import RefusedInstance
 from dicom_node.core.types import AssociationRecord
 from dicom_node.receive.admission import Admission
 from dicom_node.receive.association import AcceptorAssociation, Ended, Services
 from dicom_node.receive.commit import CommitOptions, GroupCommitter, Record
 from dicom_node.receive.congestion import Congestion
 from dicom_node.receive.events import EventHandler, OnCommitment
-from dicom_node.receive.handlers import Counts, StoreHandler
+from dicom_node.receive.handlers import Counts, StoreHandler, Witnesses
 from dicom_node.receive.incoming import Files
-from dicom_node.receive.journal import Journal
+from dicom_node.receive.journal import Journal, JournalTo
 from dicom_node.receive.listeners import open_listeners
 from dicom_node.receive.lobby import Listener, Lobby, LobbyLimits, Visit
 from dicom_node.receive.messages import Handlers
@@ -72,6 +73,7 @@ class ReceiveParts:
             when it returned do their senders hear 0x0000.
         recorded_keys: says which of these file keys have a row.
         on_association: told once per association request, when all is over.
+        on_refused: told of instances that were refused, up to a bound an association.
         congestion: says when nobody can be let in for now.
         on_commitment: records what an archive has committed; without it nobody is
             let in to say so.
@@ -86,6 +88,7 @@ class ReceiveParts:
     slots: Slots
     congestion: Congestion = field(default_factory=Congestion.never)
     on_commitment: OnCommitment | None = None
+    on_refused: Callable[[Sequence[RefusedInstance]], None] = lambda _refused: None
 
 
 class Acceptor:
@@ -97,7 +100,11 @@ class Acceptor:
         self._parts = parts
         congestion = parts.congestion
         self._journal = Journal(
-            congestion.watched(parts.on_association), congestion.await_database
+            JournalTo(
+                association=congestion.watched(parts.on_association),
+                refused=congestion.watched(parts.on_refused),
+            ),
+            congestion.await_database,
         )
         self._admission = Admission(
             (options.ae_title, *options.called),
@@ -119,7 +126,7 @@ class Acceptor:
             transfer_syntaxes=options.transfer_syntaxes,
             sop_classes=options.sop_classes,
             admission=self._admission,
-            handlers=_handlers(options, parts, committer),
+            handlers=_handlers(options, parts, committer, self._journal.put),
             limits=options.messages,
             max_pdu_bytes=options.max_pdu_bytes,
             on_association=self._journal.put,
@@ -228,14 +235,17 @@ class Acceptor:
 
 
 def _handlers(
-    options: ReceiveOptions, parts: ReceiveParts, committer: GroupCommitter
+    options: ReceiveOptions,
+    parts: ReceiveParts,
+    committer: GroupCommitter,
+    on_refused: Callable[[RefusedInstance], None],
 ) -> Handlers:
     store = StoreHandler(
         parts.files,
         committer,
         limits=options.scan,
         clock=parts.clock,
-        counts=parts.metrics,
+        told=Witnesses(counts=parts.metrics, on_refused=on_refused),
     )
     if parts.on_commitment is None:
         return Handlers(store=store)

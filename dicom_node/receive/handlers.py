@@ -16,12 +16,14 @@ from dicom_node.core.errors import (
     ReceiveError,
 )
 from dicom_node.core.ids import TransferSyntaxUID
+from dicom_node.core.refusal import TOLD_PER_ASSOCIATION, RefusedInstance
 from dicom_node.core.types import ReceivedInstance
 from dicom_node.part10.head import file_head
 from dicom_node.receive.commit import GroupCommitter
 from dicom_node.receive.contexts import is_storage_class
 from dicom_node.receive.faults import pass_point
 from dicom_node.receive.incoming import Files, Incoming
+from dicom_node.receive.refusals import describe_refused
 from dicom_node.receive.scan import (
     DatasetView,
     ScanLimits,
@@ -61,19 +63,36 @@ class Sender:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreRequest:
-    """A C-STORE-RQ on its presentation context."""
+    """A C-STORE-RQ on its presentation context.
+
+    Args:
+        refused_before: how many instances of the association were refused before it.
+    """
 
     sender: Sender
     abstract_syntax: str
     transfer_syntax_uid: str
     affected_sop_class_uid: str
     affected_sop_instance_uid: str
+    refused_before: int = 0
 
 
 class _NotOfThisContext(ReceiveError):
     """The SOP class is not what the presentation context was accepted for."""
 
     status = SOP_CLASS_NOT_SUPPORTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Witnesses:
+    """Who is told what came of an instance.
+
+    Args:
+        on_refused: must not wait.
+    """
+
+    counts: Counts
+    on_refused: Callable[[RefusedInstance], None]
 
 
 class StoreHandler:
@@ -86,13 +105,13 @@ class StoreHandler:
         *,
         limits: ScanLimits,
         clock: Clock,
-        counts: Counts,
+        told: Witnesses,
     ) -> None:
         self._files = files
         self._committer = committer
         self._limits = limits
         self._clock = clock
-        self._counts = counts
+        self._counts, self._on_refused = told.counts, told.on_refused
 
     def begin(self, request: StoreRequest) -> Incoming:
         """Open the way of a data set; one that cannot be taken has its refusal."""
@@ -203,7 +222,25 @@ class StoreHandler:
         self._counts.instance_refused(status)
         if isinstance(error, DiskFailed):
             self._counts.storage_failed()
+        if request.refused_before < TOLD_PER_ASSOCIATION:
+            self._tell_refused(request, incoming, status, reason)
         return status
+
+    def _tell_refused(
+        self, request: StoreRequest, incoming: Incoming, status: int, reason: str
+    ) -> None:
+        try:
+            self._on_refused(
+                describe_refused(
+                    request,
+                    incoming,
+                    status=status,
+                    reason=reason,
+                    at=self._clock.now(),
+                )
+            )
+        except Exception as error:  # noqa: BLE001 - a record must not cost the answer
+            log.error("refusal not recorded", extra={"reason": type(error).__name__})
 
 
 def _extra(request: StoreRequest, incoming: Incoming) -> dict[str, object]:

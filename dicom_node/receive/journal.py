@@ -4,10 +4,12 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from dicom_node.core.errors import DatabaseError
+from dicom_node.core.refusal import RefusedInstance
 from dicom_node.core.types import AssociationRecord
 
 log = logging.getLogger("dicom_node.receive")
@@ -15,6 +17,7 @@ log = logging.getLogger("dicom_node.receive")
 _MAX_WAITING = 2048
 # A record that a working database does not take so often is never taken.
 _TRIES = 3
+_AT_ONCE = 256
 
 
 def tell(
@@ -62,8 +65,21 @@ def _distinct(texts: Iterable[str]) -> str:
     return ",".join(dict.fromkeys(texts))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalTo:
+    """What keeps the records.
+
+    Args:
+        refused: takes those that wait together: a flood must not lock the database
+            once for each.
+    """
+
+    association: Callable[[AssociationRecord], None]
+    refused: Callable[[Sequence[RefusedInstance]], None]
+
+
 class Journal:
-    """Records associations one after another, on a thread of its own.
+    """Records associations and refused instances one by one, on a thread of its own.
 
     Hundreds of callers that are turned away must not queue for the database in front
     of the instances of those who were let in. While the database is down the records
@@ -75,24 +91,25 @@ class Journal:
 
     def __init__(
         self,
-        on_association: Callable[[AssociationRecord], None],
+        keep: JournalTo,
         await_database: Callable[[threading.Event], bool],
     ) -> None:
-        self._on_association = on_association
+        self._to = keep
         self._await_database = await_database
         self._closing = threading.Event()
-        self._waiting: queue.Queue[AssociationRecord | None] = queue.Queue(_MAX_WAITING)
+        self._waiting: queue.Queue[AssociationRecord | RefusedInstance | None]
+        self._waiting = queue.Queue(_MAX_WAITING)
         self._thread = threading.Thread(
             target=self._run, name="receive-journal", daemon=True
         )
         self._thread.start()
 
-    def put(self, record: AssociationRecord) -> None:
+    def put(self, record: AssociationRecord | RefusedInstance) -> None:
         """Let a record be kept; beyond the limit it is only in the log."""
         try:
             self._waiting.put_nowait(record)
         except queue.Full:
-            log.warning("association not recorded", extra={"reason": "too many wait"})
+            log.warning(_lost(record), extra={"reason": "too many wait"})
 
     def close(self, seconds: float) -> None:
         """Write what waits, for so long at most."""
@@ -102,23 +119,54 @@ class Journal:
         self._thread.join(seconds)
 
     def _run(self) -> None:
-        while (record := self._waiting.get()) is not None:
+        for record in self._records():
             try:
                 self._keep(record)
             except Exception as error:  # noqa: BLE001 - receiving must go on
                 extra = {"reason": type(error).__name__}
-                log.error("association not recorded", extra=extra)
+                log.error(_lost(record), extra=extra)
 
-    def _keep(self, record: AssociationRecord) -> None:
+    def _records(self) -> Iterator[AssociationRecord | list[RefusedInstance]]:
+        """Yield what waits; refusals that stand one behind another come together."""
+        refused: list[RefusedInstance] = []
+        while True:
+            try:
+                record = self._waiting.get(block=not refused)
+            except queue.Empty:
+                yield refused
+                refused = []
+                continue
+            if isinstance(record, RefusedInstance) and len(refused) < _AT_ONCE:
+                refused.append(record)
+                continue
+            if refused:
+                yield refused
+                refused = []
+            if record is None:
+                return
+            if isinstance(record, RefusedInstance):
+                refused.append(record)
+            else:
+                yield record
+
+    def _keep(self, record: AssociationRecord | list[RefusedInstance]) -> None:
         for _ in range(_TRIES):
             try:
-                self._on_association(record)
+                if isinstance(record, AssociationRecord):
+                    self._to.association(record)
+                else:
+                    self._to.refused(record)
             except DatabaseError:
                 if not self._await_database(self._closing):
                     raise
             else:
                 return
-        raise DatabaseError("an association cannot be recorded")
+        raise DatabaseError("an association or a refusal cannot be recorded")
+
+
+def _lost(record: object) -> str:
+    known = isinstance(record, AssociationRecord)
+    return "association not recorded" if known else "refusal not recorded"
 
 
 def bounded_ae_title(value: Any) -> str:

@@ -235,6 +235,7 @@ class Messages:
             transfer_syntax_uid=context.transfer_syntax_uid,
             affected_sop_class_uid=read_uid(command.sop_class_uid),
             affected_sop_instance_uid=read_uid(command.sop_instance_uid),
+            refused_before=self.refused,
         )
         incoming = self._incoming = self._store.begin(self._request)
         self._answered = False

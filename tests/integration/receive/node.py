@@ -14,6 +14,7 @@ from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ReceiveError
 from dicom_node.core.ids import InstanceId, StudyId
 from dicom_node.core.proof import CommitmentAnswer
+from dicom_node.core.refusal import RefusedInstance
 from dicom_node.core.states import Receipt
 from dicom_node.core.types import AssociationRecord, ReceivedInstance, Recorded
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
@@ -31,6 +32,7 @@ class Node:
     port: int = 0
     received: list[ReceivedInstance] = field(default_factory=list)
     associations: list[AssociationRecord] = field(default_factory=list)
+    refused: list[RefusedInstance] = field(default_factory=list)
     fault: Callable[[ReceivedInstance], None] | None = None
     statuses: list[int] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
@@ -102,6 +104,7 @@ class Node:
             clock=SystemClock(),
             slots=Slots(64, 32),
             on_commitment=self.on_commitment,
+            on_refused=self.refused.extend,
         )
 
 

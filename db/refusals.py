@@ -1,0 +1,135 @@
+"""Which instances were refused, and why: the latest of them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from sqlalchemy import Select, delete, exists, func, insert, or_, select
+
+from db.columns import AnyRow
+from db.desk_tables import refusals
+from db.engine import Database
+from db.tables import instances
+from dicom_node.core.refusal import RefusedInstance
+
+# Whoever sends rubbish for days must not fill the disk: the oldest rows go.
+KEPT: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalQuery:
+    """Which refusals are wanted, the latest first; what is "" narrows nothing down.
+
+    Args:
+        key: a whole Study or SOP Instance UID, or Accession Number.
+    """
+
+    calling_ae_title: str = ""
+    key: str = ""
+    limit: int = 50
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusalLine:
+    """A refused instance.
+
+    Args:
+        here: an instance with its SOP Instance UID is here, from before or since.
+    """
+
+    instance: RefusedInstance
+    here: bool
+
+
+def record(
+    database: Database, refused: Sequence[RefusedInstance], *, durable: bool = True
+) -> None:
+    """Keep refused instances; beyond `KEPT` the oldest are forgotten.
+
+    Args:
+        durable: False leaves the sync to the operating system.
+    """
+    if not refused:
+        return
+    latest = select(func.max(refusals.c.id)).scalar_subquery()
+    with database.write(durable=durable) as connection:
+        connection.execute(insert(refusals), [asdict(item) for item in refused])
+        connection.execute(delete(refusals).where(refusals.c.id <= latest - KEPT))
+
+
+def list_refusals(
+    database: Database, query: RefusalQuery
+) -> tuple[tuple[RefusalLine, ...], bool]:
+    """Return the refusals, and whether there are more after them."""
+    chosen = _select().order_by(refusals.c.id.desc())
+    if query.calling_ae_title:
+        chosen = chosen.where(refusals.c.calling_ae_title == query.calling_ae_title)
+    if query.key:
+        chosen = chosen.where(_has_key(query.key))
+    chosen = chosen.limit(query.limit + 1).offset(query.offset)
+    with database.read() as connection:
+        rows = connection.execute(chosen).all()
+    return tuple(_line(row) for row in rows[: query.limit]), len(rows) > query.limit
+
+
+def refusals_of(
+    database: Database, study_instance_uid: str, *, limit: int = 200
+) -> tuple[RefusalLine, ...]:
+    """Return the refused instances of a study, the latest first."""
+    chosen = (
+        _select()
+        .where(refusals.c.study_instance_uid == study_instance_uid)
+        .order_by(refusals.c.id.desc())
+        .limit(limit)
+    )
+    with database.read() as connection:
+        return tuple(_line(row) for row in connection.execute(chosen))
+
+
+def count_refusals(database: Database, key: str) -> int:
+    """Return how many refusals a UID or an Accession Number finds."""
+    query = select(func.count()).select_from(refusals).where(_has_key(key))
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one()) if key else 0
+
+
+def callers(database: Database) -> tuple[str, ...]:
+    """Return the AE titles of which something was refused."""
+    query = select(refusals.c.calling_ae_title).distinct()
+    query = query.order_by(refusals.c.calling_ae_title)
+    with database.read() as connection:
+        return tuple(connection.execute(query).scalars())
+
+
+def _has_key(key: str) -> Any:
+    return or_(
+        refusals.c.study_instance_uid == key,
+        refusals.c.sop_instance_uid == key,
+        refusals.c.accession_number == key,
+    )
+
+
+def _select() -> "Select[*tuple[Any, ...]]":
+    same = instances.c.sop_instance_uid == refusals.c.sop_instance_uid
+    return select(refusals, exists().where(same).label("here"))
+
+
+def _line(row: AnyRow) -> RefusalLine:
+    return RefusalLine(
+        instance=RefusedInstance(
+            at=row.at,
+            calling_ae_title=row.calling_ae_title,
+            called_ae_title=row.called_ae_title,
+            peer_address=row.peer_address,
+            sop_class_uid=row.sop_class_uid,
+            transfer_syntax_uid=row.transfer_syntax_uid,
+            sop_instance_uid=row.sop_instance_uid,
+            study_instance_uid=row.study_instance_uid,
+            accession_number=row.accession_number,
+            status=row.status,
+            reason=row.reason,
+            size_bytes=row.size_bytes,
+        ),
+        here=bool(row.here),
+    )

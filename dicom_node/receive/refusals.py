@@ -1,0 +1,79 @@
+"""Say of a refused instance what people look for: which study it would have been."""
+
+import contextlib
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+
+from dicom_node.core.errors import ReceiveError
+from dicom_node.core.refusal import RefusedInstance
+from dicom_node.receive import header as tags
+from dicom_node.receive.elements import Walk
+from dicom_node.receive.header import Header
+from dicom_node.receive.limits import ScanLimits
+from dicom_node.receive.progress import Wanted
+from dicom_node.receive.scan import DEFLATED, encoding_of, is_uid
+from dicom_node.receive.view import DatasetView, Source
+
+if TYPE_CHECKING:
+    from dicom_node.receive.handlers import StoreRequest
+    from dicom_node.receive.incoming import Incoming
+
+# SH of PS3.5 6.2 has 16 characters; what is longer is no number to search by.
+_ACCESSION_MAX: Final = 64
+_WANTED: Final = Wanted(
+    frozenset(
+        (tags.SPECIFIC_CHARACTER_SET, tags.ACCESSION_NUMBER, tags.STUDY_INSTANCE_UID)
+    )
+)
+_LIMITS: Final = ScanLimits(
+    max_depth=8, max_elements=5_000, max_empty_elements=2_000, max_scan_seconds=0.2
+)
+
+
+def describe_refused(
+    request: "StoreRequest",
+    incoming: "Incoming",
+    *,
+    status: int,
+    reason: str,
+    at: datetime,
+) -> RefusedInstance:
+    """Describe an instance that was refused.
+
+    Args:
+        reason: a fixed text.
+    """
+    header = _read(incoming.head, request.transfer_syntax_uid)
+    accession = header.text(tags.ACCESSION_NUMBER)
+    study = header.raw(tags.STUDY_INSTANCE_UID).decode("ascii", "replace")
+    sender = request.sender
+    return RefusedInstance(
+        at=at,
+        calling_ae_title=sender.calling_ae_title,
+        called_ae_title=sender.called_ae_title,
+        peer_address=sender.peer_address,
+        sop_class_uid=_uid(request.affected_sop_class_uid),
+        transfer_syntax_uid=_uid(request.transfer_syntax_uid),
+        sop_instance_uid=_uid(request.affected_sop_instance_uid),
+        study_instance_uid=_uid(study),
+        accession_number=accession if len(accession) <= _ACCESSION_MAX else "",
+        status=status,
+        reason=reason,
+        size_bytes=incoming.size_bytes,
+    )
+
+
+def _read(head: bytes, transfer_syntax_uid: str) -> Header:
+    """Read the data set up to where it cannot be followed."""
+    encoding = encoding_of(transfer_syntax_uid)
+    if not head or transfer_syntax_uid == DEFLATED:
+        return Header({}, little=encoding.little)
+    with Source(DatasetView.of_bytes(head)) as source:
+        walk = Walk(source, _LIMITS)
+        with contextlib.suppress(ReceiveError):  # it may be only the beginning
+            walk.run(encoding, _WANTED)
+        return Header(walk.values, little=encoding.little)
+
+
+def _uid(value: str) -> str:
+    return value if is_uid(value) else ""
