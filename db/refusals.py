@@ -1,19 +1,23 @@
 """Which instances were refused, and why: the latest of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Select, delete, exists, func, insert, or_, select
+from sqlalchemy import Connection, Select, delete, exists, func, insert, or_, select
 
 from db.columns import AnyRow
 from db.desk_tables import refusals
 from db.engine import Database
 from db.tables import instances
 from dicom_node.core.refusal import RefusedInstance
+from dicom_node.core.types import TimelineEvent
 
 # Whoever sends rubbish for days must not fill the disk: the oldest rows go.
 KEPT: Final = 20_000
+_TOLD: Final = 200  # of one study
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,17 +78,48 @@ def list_refusals(
 
 
 def refusals_of(
-    database: Database, study_instance_uid: str, *, limit: int = 200
+    database: Database, study_instance_uid: str, *, limit: int = _TOLD
 ) -> tuple[RefusalLine, ...]:
     """Return the refused instances of a study, the latest first."""
+    with database.read() as connection:
+        return _of_study(connection, study_instance_uid, limit)
+
+
+def refusal_events(
+    connection: Connection, study_instance_uid: str
+) -> Iterator[TimelineEvent]:
+    """Yield an event for what was refused of a study for one reason in a second."""
+    told = reversed(_of_study(connection, study_instance_uid, _TOLD))
+    for (_, calling, reason, status), members in groupby(told, key=_together):
+        group = list(members)
+        yield TimelineEvent(
+            at=group[0].instance.at,
+            what="refused",
+            detail={
+                "calling_ae_title": calling,
+                "instances": len(group),
+                "reason": reason,
+                "status": f"0x{status:04X}",
+            },
+        )
+
+
+def _together(line: RefusalLine) -> tuple[datetime, str, str, int]:
+    one = line.instance
+    second = one.at.replace(microsecond=0)
+    return second, one.calling_ae_title, one.reason, one.status
+
+
+def _of_study(
+    connection: Connection, study_instance_uid: str, limit: int
+) -> tuple[RefusalLine, ...]:
     chosen = (
         _select()
         .where(refusals.c.study_instance_uid == study_instance_uid)
         .order_by(refusals.c.id.desc())
         .limit(limit)
     )
-    with database.read() as connection:
-        return tuple(_line(row) for row in connection.execute(chosen))
+    return tuple(_line(row) for row in connection.execute(chosen))
 
 
 def count_refusals(database: Database, key: str) -> int:

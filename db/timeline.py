@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 
 from db.codec import decode_header, decode_prediction, decode_verdict
 from db.columns import AnyRow
+from db.refusals import refusal_events
 from db.reports import report_of
 from db.retention import PRUNED, STUDY_EVENT
 from db.story import (
@@ -56,6 +57,7 @@ def tell(connection: Connection, study_id: int) -> StudyStory:
         *_decision_events(decided),
         *_job_events(job_stories),
         *_pruning_events(connection, study_id),
+        *refusal_events(connection, row.study_instance_uid),
     ]
     return StudyStory(
         summary=summarise(connection, chosen)[0],

@@ -151,10 +151,10 @@ def _show(sub: argparse.ArgumentParser) -> None:
         "--associations", action="store_true", help="who called, what was refused"
     )
     sub.add_argument(
-        "--refused", action="store_true", help="only associations with a refusal"
+        "--refused", action="store_true", help="images that were refused, and why"
     )
     sub.add_argument(
-        "--limit", type=int, default=50, metavar="N", help="of associations (50)"
+        "--limit", type=int, default=50, metavar="N", help="how many at most (50)"
     )
 
 

@@ -23,7 +23,7 @@ def print_associations(
     """
     records = db.associations.recent(database, limit=limit, refused=refused)
     if as_json:
-        print_json([_document(record) for record in records])
+        print_json([document(record) for record in records])
         return
     screen = console()
     if not records:
@@ -74,10 +74,11 @@ def _rate(record: AssociationRecord) -> float:
     return record.size_bytes / _MIB / record.seconds if record.seconds else 0.0
 
 
-def _document(record: AssociationRecord) -> dict[str, Any]:
-    document: dict[str, Any] = asdict(record)
-    document["mib_per_second"] = round(_rate(record), 3)
-    document["refused_contexts"] = [
+def document(record: AssociationRecord) -> dict[str, Any]:
+    """Tell an association as JSON has it."""
+    shown: dict[str, Any] = asdict(record)
+    shown["mib_per_second"] = round(_rate(record), 3)
+    shown["refused_contexts"] = [
         asdict(context)
         | {
             "sop_class_name": name_of(context.sop_class_uid),
@@ -87,4 +88,4 @@ def _document(record: AssociationRecord) -> dict[str, Any]:
         }
         for context in record.refused_contexts
     ]
-    return document
+    return shown

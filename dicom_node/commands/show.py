@@ -8,6 +8,7 @@ from rich.console import Console
 import db.queries
 import db.schema
 from db.engine import Database
+from db.refusals import count_refusals
 from db.story import DecisionStory, JobStory, StudyStory, as_document
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.studies import (
@@ -23,9 +24,8 @@ _DIGITS = 12  # of a digest
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print a study's story, or the latest associations."""
-    options.associations = options.associations or options.refused
-    if not options.study and not options.associations:
+    """Print a study's story, the latest associations, or what was refused."""
+    if not options.study and not options.associations and not options.refused:
         raise UsageError("name a Study Instance UID or Accession Number to show")
     if options.limit < 1:
         raise UsageError("--limit takes a number from 1")
@@ -35,6 +35,16 @@ def show(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace, database: Database) -> int:
+    if options.refused and not options.associations:
+        from dicom_node.commands.refused import print_refused
+
+        print_refused(
+            database,
+            key=options.study or "",
+            limit=options.limit,
+            as_json=options.json,
+        )
+        return 0
     if options.associations:
         # Its names are slow to import, and only needed here.
         from dicom_node.commands.associations import print_associations
@@ -48,11 +58,7 @@ def _show(options: argparse.Namespace, database: Database) -> int:
         return 0
     stories = db.queries.timeline(database, options.study)
     if not stories:
-        raise NodeError(
-            "no study with this Study Instance UID or Accession Number was received: "
-            "`dicom-node studies` lists all, `dicom-node show --associations` tells "
-            "who called and what was refused"
-        )
+        raise NodeError(_say_nothing(database, options.study))
     if options.json:
         documents = [as_document(story) for story in stories]
         print_json(documents[0] if len(documents) == 1 else documents)
@@ -61,6 +67,19 @@ def _show(options: argparse.Namespace, database: Database) -> int:
     for story in stories:
         _print_story(screen, story)
     return 0
+
+
+def _say_nothing(database: Database, key: str) -> str:
+    said = "no study with this Study Instance UID or Accession Number was received"
+    if count := count_refusals(database, key):
+        return (
+            f"{said}, but {count} of its images were refused: `dicom-node show "
+            "--refused` with the same UID or number says why"
+        )
+    return (
+        f"{said}: `dicom-node studies` lists all, `dicom-node show --refused` tells "
+        "what was refused and why, `dicom-node show --associations` who called"
+    )
 
 
 def _print_story(screen: Console, story: StudyStory) -> None:

@@ -100,7 +100,8 @@ def _is_congested(node: FaultNode) -> bool:
 def _rejections(node: FaultNode) -> set[str]:
     """Return the reasons of `show --associations --refused`."""
     printed = StringIO()
-    arguments = ["show", "--refused", "--json", "--config", str(node.configuration)]
+    arguments = ["show", "--associations", "--refused", "--json"]
+    arguments += ["--config", str(node.configuration)]
     with redirect_stdout(printed):
         assert main(arguments) == 0
     return {item["reason"] for item in json.loads(printed.getvalue())}

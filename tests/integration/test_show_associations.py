@@ -1,6 +1,7 @@
 """`show --associations` tells who called, how, and what was refused and why."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import pytest
 
 import db.associations
+import db.refusals
 import db.schema
 from db.engine import Database
 from dicom_node.cli import main
+from dicom_node.core.refusal import RefusedInstance
 from dicom_node.core.types import AssociationRecord, RefusedContext
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -18,6 +21,21 @@ VIDEO = RefusedContext(
     sop_class_uid="1.2.840.10008.5.1.4.1.1.77.1.4.1",
     transfer_syntax_uids=("1.2.840.10008.1.2.4.102", "1.2.3.4"),
     reason="transfer syntaxes not supported",
+)
+
+REFUSED = RefusedInstance(
+    at=AT,
+    calling_ae_title="CT1",
+    called_ae_title="AINODE",
+    peer_address="10.0.0.1",
+    sop_class_uid="1.2.840.10008.5.1.4.1.1.2",
+    transfer_syntax_uid="1.2.840.10008.1.2.1",
+    sop_instance_uid="1.2.3.9",
+    study_instance_uid="1.2.3",
+    accession_number="A1",
+    status=0xC000,
+    reason="Rows or Columns is missing or zero",
+    size_bytes=1000,
 )
 
 
@@ -119,6 +137,42 @@ def test_as_json_names_stand_beside_the_uids(
 
 def _out(capsys: pytest.CaptureFixture[str]) -> str:
     return capsys.readouterr().out
+
+
+def test_a_refused_image_is_told_with_its_reason_and_its_study(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = db.schema.open_checked(f"sqlite:///{config.parent}/node.db")
+    other = replace(REFUSED, accession_number="A2", study_instance_uid="1.2.4")
+    db.refusals.record(database, [REFUSED, other])
+    database.close()
+    lines = _lines(capsys, "--config", str(config), "--refused", "A1")
+    assert lines == [
+        "2026-03-01 12:00:00+00:00 refused from CT1 at 10.0.0.1: CT Image Storage "
+        "1.2.3.9, study 1.2.3, accession number A1: Rows or Columns is missing or zero "
+        "(0xC000)"
+    ]
+    assert main(["show", "--config", str(config), "--refused", "--json"]) == 0
+    told = json.loads(_out(capsys))
+    assert [one["study_instance_uid"] for one in told["instances"]] == [
+        "1.2.4",
+        "1.2.3",
+    ]
+    assert told["instances"][0]["status"] == "0xC000"
+    assert told["instances"][0]["transfer_syntax_name"] == "Explicit VR Little Endian"
+    assert len(told["associations"]) == 4
+
+
+def test_who_asks_for_a_study_that_was_refused_is_told_so(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    database = db.schema.open_checked(f"sqlite:///{config.parent}/node.db")
+    db.refusals.record(database, [REFUSED])
+    database.close()
+    assert main(["show", "--config", str(config), "1.2.3"]) == 1
+    assert "1 of its images were refused" in capsys.readouterr().err
+    assert main(["show", "--config", str(config), "1.2.5"]) == 1
+    assert "show --refused" in capsys.readouterr().err
 
 
 def test_a_limit_of_nothing_is_refused(config: Path) -> None:
