@@ -155,6 +155,8 @@ class ModelsTable(Table):
         max_image_bytes: of all frames of one image, decoded.
         max_inflated_bytes: of a deflated data set.
         max_decode_seconds: for reading and decoding the chosen frames of one image.
+        max_frame_seconds: for one frame; a decoder that takes longer is ended with
+            its process, and the image is not evaluated.
     """
 
     folder: Path | None = None
@@ -171,6 +173,7 @@ class ModelsTable(Table):
     max_image_bytes: Annotated[int, Field(ge=1 << 20)] = 16 << 30
     max_inflated_bytes: Annotated[int, Field(ge=1 << 20)] = 512 << 20
     max_decode_seconds: Annotated[float, Field(gt=0)] = 120.0
+    max_frame_seconds: Annotated[float, Field(ge=1)] = 60.0
 
 
 class PeerTable(Table):
@@ -302,6 +305,11 @@ class Settings(Table):
     def engines_file(self) -> Path:
         """What `models bench --keep` found to be the fastest here."""
         return self.node.data_dir / "engines.json"
+
+    @property
+    def guard_dir(self) -> Path:
+        """Where workers note what they decode, and which images they must not."""
+        return self.node.data_dir / "run" / "guard"
 
     @property
     def bells_dir(self) -> Path:

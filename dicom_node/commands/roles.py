@@ -27,6 +27,7 @@ from dicom_node.workers import (
     name_workers,
     worker_arguments,
 )
+from inference.pixels import faults
 
 log = logging.getLogger("dicom_node.roles")
 
@@ -74,7 +75,8 @@ def serve(options: argparse.Namespace) -> int:
 def receive(options: argparse.Namespace) -> int:
     """Run the C-STORE SCP."""
     settings = start_role(options).settings
-    if fault := armed_fault():
+    fault = armed_fault()
+    if fault and not fault.startswith(faults.PREFIX):
         arm(fault)
     stop = Stop().install()
     receiver = Receiver.open(settings)
@@ -89,6 +91,8 @@ def work(options: argparse.Namespace) -> int:
     settings = bind_worker(
         start_role(options).settings, worker=options.worker, workers=options.workers
     )
+    if (fault := armed_fault()).startswith(faults.PREFIX):
+        faults.arm(fault)
     stop = Stop().install()
     lost = threading.Event()
     database = app.open_database(settings)

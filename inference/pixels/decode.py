@@ -13,6 +13,7 @@ from pydicom.pixels.decoders.base import get_decoder
 from pydicom.uid import UID
 
 from dicom_node.core.errors import PixelError
+from inference.pixels import faults
 from inference.pixels.border import third_party
 from inference.pixels.codecs import (
     HTJ2K,
@@ -76,6 +77,7 @@ def decode_frame(source: FrameSource, index: int) -> StoredFrame:
         PixelError: the frame is broken, or is not what the header says.
     """
     layout = source.layout
+    faults.pass_frame(layout.rows)
     is_ybr = layout.photometric in ("YBR_FULL", "YBR_FULL_422")
     is_lossy = source.transfer_syntax_uid in LOSSY
     if source.transfer_syntax_uid in NATIVE:

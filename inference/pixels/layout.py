@@ -23,6 +23,7 @@ class PixelLimits:
         frames: Number of Frames.
         inflated_bytes: of a deflated data set.
         seconds: for reading and decoding all chosen frames of the image.
+        frame_seconds: for one frame; what takes longer is ended with its process.
     """
 
     frame_bytes: int = 512 << 20
@@ -30,6 +31,7 @@ class PixelLimits:
     frames: int = 1_000_000
     inflated_bytes: int = 512 << 20
     seconds: float = 120.0
+    frame_seconds: float = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

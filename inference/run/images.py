@@ -13,6 +13,8 @@ from dicom_node.core.errors import InferenceError, PixelError, ScoreError
 from dicom_node.core.types import ImageResult, InputFile
 from inference.api import Model, ModelCard
 from inference.conclude import aggregate_frames
+from inference.guard.guard import DecodeGuard, Guard, Unguarded
+from inference.guard.trials import Candidate
 from inference.pixels.frames import FrameSource, open_image
 from inference.run.batcher import Batcher, Outcome, Scores, Waiting
 from inference.run.budget import ByteBudget
@@ -75,6 +77,10 @@ class Machine:
         self.options = options
         self.budget = ByteBudget(options.memory_budget_bytes)
         self.turn = Lock()
+        folder = options.guard_folder
+        self.guard: Guard = (
+            DecodeGuard(folder, options.limits) if folder else Unguarded()
+        )
         self.decoders = ThreadPoolExecutor(
             options.decoders,
             thread_name_prefix="decode",
@@ -84,6 +90,7 @@ class Machine:
     def close(self) -> None:
         """End the threads."""
         self.decoders.shutdown(cancel_futures=True)
+        self.guard.close()
 
 
 class Line:
@@ -121,11 +128,23 @@ class Line:
             ScoreError: a score is no result.
             InferenceError: retryable, the device cannot run the model now.
         """
-        tallies = [
-            _Tally(item.file, item.opened, item.skipped, item.frames)
+        inside = [
+            Candidate(path=item.file.path, frames=item.frames)
             for item in choices
+            if not item.skipped
         ]
-        _Evaluation(self, tallies).run()
+        with self.machine.guard.study(inside, self.model.card.input) as refused:
+            tallies = [
+                _Tally(
+                    item.file,
+                    item.opened,
+                    item.skipped,
+                    item.frames,
+                    error=refused.get(item.file.path, ""),
+                )
+                for item in choices
+            ]
+            _Evaluation(self, tallies).run()
         return tuple(tally.result(self.model.card) for tally in tallies)
 
     def close(self) -> None:
@@ -138,7 +157,9 @@ class _Evaluation:
 
     def __init__(self, line: Line, tallies: Sequence[_Tally]) -> None:
         self._line = line
-        self._inside = [tally for tally in tallies if not tally.skipped]
+        self._inside = [
+            tally for tally in tallies if not tally.skipped and not tally.error
+        ]
         self._ahead = BoundedSemaphore(_TASKS_AHEAD)
         self._tasks = 0
         self._waiting = 0
@@ -178,7 +199,7 @@ class _Evaluation:
         """Decode frames of one image; its file is opened anew for each task."""
         machine = self._line.machine
         try:
-            with machine.turn:
+            with machine.turn, machine.guard.frame(tally.file.path):
                 source = open_image(tally.file.path, limits=machine.options.limits)
                 tally.opened(source)
             for number in numbers:
@@ -197,7 +218,8 @@ class _Evaluation:
         try:
             with machine.turn if _is_short_work(source) else nullcontext():
                 began = monotonic()
-                frame = self._line.lane.read(source, number)
+                with machine.guard.frame(tally.file.path):
+                    frame = self._line.lane.read(source, number)
             tally.seconds += monotonic() - began
             limit = machine.options.limits.seconds
             if tally.seconds > limit:

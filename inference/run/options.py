@@ -37,6 +37,8 @@ class RunOptions:
         memory_budget_bytes: of decoded frames and prepared tensors in flight.
         decode_threads: 0 is one per core, at most eight.
         limits: what an image may claim and how long its decoding may take.
+        guard_folder: where processes note what is under decoding, so that an image
+            that ends one does not end the next; None for no such guard.
     """
 
     device: str = "auto"
@@ -46,6 +48,7 @@ class RunOptions:
     memory_budget_bytes: int = 512 << 20
     decode_threads: int = 0
     limits: PixelLimits = field(default_factory=PixelLimits)
+    guard_folder: Path | None = None
 
     @property
     def decoders(self) -> int:

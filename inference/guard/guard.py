@@ -1,0 +1,179 @@
+"""A decoder that hangs or dies costs its image, not the study."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from importlib.metadata import version
+from pathlib import Path
+from threading import Lock
+from typing import Final, Protocol
+
+from dicom_node.core.errors import InferenceError
+from inference.api import InputSpec
+from inference.guard.record import Record, image_key, take_abandoned
+from inference.guard.trials import Candidate, Trials
+from inference.guard.watch import Watch
+from inference.pixels.layout import PixelLimits
+
+log = logging.getLogger("inference.guard")
+
+_SUSPECTS: Final = "suspects"
+_REFUSED: Final = "refused"
+_PACKAGES: Final = ("imagecodecs", "pydicom", "pylibjpeg-openjpeg", "numpy")
+_NEVER: Final[Mapping[Path, str]] = {}
+
+
+class Guard(Protocol):
+    """Stands beside the decoders."""
+
+    def study(
+        self, images: Sequence[Candidate], spec: InputSpec
+    ) -> AbstractContextManager[Mapping[Path, str]]:
+        """Watch over a study; give the images that must not be decoded, with why."""
+
+    def frame(self, path: Path) -> AbstractContextManager[object]:
+        """Watch over the opening of an image or the decoding of a frame."""
+
+    def close(self) -> None:
+        """End the watch."""
+
+
+class Unguarded:
+    """For a process that may die of an image: a test, a command on own files."""
+
+    def study(
+        self, images: Sequence[Candidate], spec: InputSpec
+    ) -> AbstractContextManager[Mapping[Path, str]]:
+        """Refuse nothing."""
+        return nullcontext(_NEVER)
+
+    def frame(self, path: Path) -> AbstractContextManager[object]:
+        """Do nothing."""
+        return nullcontext()
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class DecodeGuard:
+    """Notes what is under decoding, and tries what a process died of elsewhere.
+
+    What was under decoding when a process of this folder died is suspect: the images
+    of its study are first tried one by one in a process of their own. Which of them
+    ends that one, or takes too long, is refused from then on, by all processes.
+    """
+
+    def __init__(self, folder: Path, limits: PixelLimits) -> None:
+        """Begin to watch.
+
+        Args:
+            folder: shared by all processes that may decode the same images.
+
+        Raises:
+            InferenceError: the folder cannot be written.
+        """
+        self._folder = folder
+        self._limits = limits
+        try:
+            self._record = Record(folder)
+        except OSError as error:
+            raise InferenceError(
+                f"the folder of the images under decoding, {folder}, cannot be "
+                f"written ({error.strerror}): let this user write it"
+            ) from error
+        self._watch = Watch(limits.frame_seconds)
+        self._verdicts: dict[str, str] = {}  # of this process, by key
+        self._lock = Lock()
+        self._one_study = Lock()  # at a time is tried apart
+        # Other codecs or another limit may do better.
+        found = [f"{name} {version(name)}" for name in _PACKAGES]
+        self._machinery = ", ".join([*found, f"{limits.frame_seconds:g} s"])
+
+    @contextmanager
+    def study(
+        self, images: Sequence[Candidate], spec: InputSpec
+    ) -> Iterator[Mapping[Path, str]]:
+        """Watch over a study; give the images that must not be decoded, with why."""
+        refused = self._refuse(images, spec)
+        with self._watch.study():
+            yield refused
+
+    @contextmanager
+    def frame(self, path: Path) -> Iterator[None]:
+        """Watch over the opening of an image or the decoding of a frame."""
+        with self._record.noted(path) as slot:
+            self._watch.begin(slot)
+            try:
+                yield
+            finally:
+                self._watch.end(slot)
+
+    def close(self) -> None:
+        """End the watch."""
+        with ExitStack() as closing:
+            closing.callback(self._record.close)
+            closing.callback(self._watch.close)
+
+    def _refuse(
+        self, images: Sequence[Candidate], spec: InputSpec
+    ) -> Mapping[Path, str]:
+        suspects = self._suspects()
+        if not suspects:
+            return _NEVER
+        keys = {image.path: image_key(image.path).hex() for image in images}
+        if suspects.isdisjoint(keys.values()):
+            return _NEVER
+        with self._one_study:
+            known = {**self._verdicts, **self._kept()}
+            new = [image for image in images if keys[image.path] not in known]
+            if new:
+                log.warning("images are tried apart", extra={"count": len(new)})
+                tried = Trials(self._limits, spec=spec).run(new)
+                for path, verdict in tried.items():
+                    known[keys[path]] = self._verdicts[keys[path]] = verdict.refused
+                    if verdict.is_deadly:
+                        self._keep(keys[path], verdict.refused)
+        return {
+            image.path: known[keys[image.path]]
+            for image in images
+            if known[keys[image.path]]
+        }
+
+    def _suspects(self) -> set[str]:
+        """Return what processes died of, or may have."""
+        path = self._folder / _SUSPECTS
+        with self._lock:
+            found = [key.hex() for key in take_abandoned(self._folder)]
+            if found:
+                log.warning("a decoding process died", extra={"count": len(found)})
+                _append(path, found)
+                for key in found:  # what was innocent once may not be so twice
+                    self._verdicts.pop(key, None)
+        return set(_lines(path))
+
+    def _kept(self) -> dict[str, str]:
+        """Return what was refused, with these codecs and this limit."""
+        found = {}
+        for line in _lines(self._folder / _REFUSED):
+            key, machinery, reason = (*line.split("\t"), "", "")[:3]
+            if machinery == self._machinery:
+                found[key] = reason
+        return found
+
+    def _keep(self, key: str, reason: str) -> None:
+        log.error("image refused", extra={"reason": reason})
+        line = "\t".join((key, self._machinery, reason))
+        _append(self._folder / _REFUSED, [line])
+
+
+def _append(path: Path, lines: Sequence[str]) -> None:
+    """Add lines in one write, so that those of several processes do not mix."""
+    with path.open("ab", buffering=0) as file:
+        file.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []

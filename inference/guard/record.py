@@ -1,0 +1,82 @@
+"""Which images are under decoding, in a file that outlives the process."""
+
+import fcntl
+import mmap
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from threading import Lock
+from typing import Final
+
+_KEY_BYTES: Final = 16
+_NOBODY: Final = bytes(_KEY_BYTES)
+_SUFFIX: Final = ".decoding"
+
+
+def image_key(path: Path) -> bytes:
+    """Name an image by its file's name, which must not be written down itself."""
+    return sha256(os.fsencode(path.name)).digest()[:_KEY_BYTES]
+
+
+class Record:
+    """What this process has under decoding; one slot a thread.
+
+    A mapped page costs no call of the kernel to write and survives any end of the
+    process, though not of the machine: that is no decoder's doing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Make the file; locked for as long as the process lives.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        name = f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._path = folder / f"{name}{_SUFFIX}"
+        self._slots = mmap.PAGESIZE // _KEY_BYTES
+        hidden = folder / f".{name}"
+        self._file = hidden.open("xb+")
+        fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._file.truncate(mmap.PAGESIZE)
+        # Found by others only once it is locked.
+        hidden.rename(self._path)
+        self._map = mmap.mmap(self._file.fileno(), mmap.PAGESIZE)
+        self._free = list(range(self._slots))
+        self._lock = Lock()
+
+    @contextmanager
+    def noted(self, path: Path) -> Iterator[int]:
+        """Keep the image in the file while the block runs; give the slot's number."""
+        with self._lock:
+            slot = self._free.pop()
+        begin = slot * _KEY_BYTES
+        self._map[begin : begin + _KEY_BYTES] = image_key(path)
+        try:
+            yield slot
+        finally:
+            self._map[begin : begin + _KEY_BYTES] = _NOBODY
+            with self._lock:
+                self._free.append(slot)
+
+    def close(self) -> None:
+        """Remove the file: this process ends as it should."""
+        self._path.unlink(missing_ok=True)
+        self._map.close()
+        self._file.close()
+
+
+def take_abandoned(folder: Path) -> Iterator[bytes]:
+    """Yield what processes that are gone had under decoding, and remove their files."""
+    for path in folder.glob(f"*{_SUFFIX}"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            content = file.read()
+            for begin in range(0, len(content), _KEY_BYTES):
+                key = content[begin : begin + _KEY_BYTES]
+                if key != _NOBODY:
+                    yield key
+            path.unlink(missing_ok=True)
