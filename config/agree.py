@@ -95,14 +95,16 @@ def _tls(settings: "Settings") -> Iterator[str]:
 
 
 def _callers(settings: "Settings") -> Iterator[str]:
-    tls = settings.tls
+    tls, proxy = settings.tls, settings.worklist.proxy
     for peer in settings.peers:
-        if tls.port is None and (peer.certificate_subject or peer.username):
+        secure = tls.port is not None or proxy.tls
+        if not secure and (peer.certificate_subject or peer.username):
             yield (
                 f"peer '{peer.ae_title}' has certificate_subject or username, which "
                 "need TLS: set tls.port"
             )
-        if tls.port is not None and tls.ca is None and peer.certificate_subject:
+        checked = (tls.port is not None and tls.ca) or (proxy.tls and proxy.ca)
+        if secure and not checked and peer.certificate_subject:
             yield (
                 f"peer '{peer.ae_title}' has certificate_subject, and without tls.ca "
                 "no certificate is ever checked: set tls.ca"

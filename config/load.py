@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,6 +22,9 @@ _SCALAR_TABLES = (
 )  # fmt: skip
 _TLS_FILES = ("ca", "certificate", "private_key")
 _WEB_FILES = ("token_file", "certificate", "private_key")
+_PROXY_FILES = (
+    *_TLS_FILES, "upstream_ca", "upstream_certificate", "upstream_private_key"
+)  # fmt: skip
 _DESTINATION_FILES = (
     "folder", "token_file", "passcode_file", "secret_file", *_TLS_FILES
 )  # fmt: skip
@@ -111,27 +114,40 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _merge(data: dict[str, Any], variables: Mapping[str, str]) -> None:
-    """Put DICOM_NODE_<TABLE>__<KEY> over the file's scalar keys."""
+    """Put DICOM_NODE_<TABLE>__<KEY> over the file's scalar keys.
+
+    A table within a table is named as well: DICOM_NODE_WORKLIST__PROXY__PORT.
+    """
     faults = []
     for name, value in sorted(variables.items()):
         if not name.startswith(PREFIX) or "__" not in name:
             continue
-        table, _, key = name[len(PREFIX) :].lower().partition("__")
-        field = Settings.model_fields.get(table)
-        model = field.annotation if field else None
-        if (
-            table not in _SCALAR_TABLES
-            or not isinstance(model, type)
-            or not issubclass(model, BaseModel)
-            or key not in model.model_fields
-        ):
+        *tables, key = name[len(PREFIX) :].lower().split("__")
+        if tables[0] not in _SCALAR_TABLES or not _is_setting(tables, key):
             faults.append(f"environment variable {name} names no setting")
             continue
-        section = data.setdefault(table, {})
+        section: Any = data
+        for table in tables:
+            section = section.setdefault(table, {}) if isinstance(section, dict) else 0
         if isinstance(section, dict):
             section[key] = value
     if faults:
         raise ConfigError("; ".join(faults))
+
+
+def _is_setting(tables: Sequence[str], key: str) -> bool:
+    """Say whether a table has a key that holds a value, not another table."""
+    model: type[BaseModel] = Settings
+    for table in tables:
+        field = model.model_fields.get(table)
+        inner = field.annotation if field else None
+        if not isinstance(inner, type) or not issubclass(inner, BaseModel):
+            return False
+        model = inner
+    field = model.model_fields.get(key)
+    kind = field.annotation if field else None
+    is_table = isinstance(kind, type) and issubclass(kind, BaseModel)
+    return field is not None and not is_table
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:
@@ -159,6 +175,9 @@ def _absolute(settings: Settings, base: Path) -> Settings:
             "web": _rebase(settings.web, base, *_WEB_FILES),
             "models": _rebase(settings.models, base, "folder"),
             "tls": _rebase(settings.tls, base, *_TLS_FILES),
+            "worklist": settings.worklist.model_copy(
+                update={"proxy": _rebase(settings.worklist.proxy, base, *_PROXY_FILES)}
+            ),
             "peers": tuple(
                 _rebase(item, base, "passcode_file") for item in settings.peers
             ),

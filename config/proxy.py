@@ -1,5 +1,7 @@
 """The worklist proxy: the hospital's worklist with the node's priority in it."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -25,6 +27,11 @@ class ProxyTable(Table):
             for the Requested Procedure.
         max_answers: to one query; more are cut off with 0xA700.
         max_associations: at once; more are turned away.
+        tls: the port speaks DICOM TLS, with `certificate`, `private_key` and `ca`, who
+            signs the callers' certificates; [[peers]] say which are let in.
+        client_certificate: "none" lets in callers without one.
+        upstream_tls: the hospital's worklist is called over TLS; its certificate is
+            checked against `upstream_ca`, or the authorities of the system.
     """
 
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
@@ -40,6 +47,15 @@ class ProxyTable(Table):
     reason_in: tuple[ReasonKey, ...] = ("comments",)
     max_answers: Annotated[int, Field(ge=1, le=1_000_000)] = 10_000
     max_associations: Annotated[int, Field(ge=1, le=200)] = 16
+    tls: bool = False
+    certificate: Path | None = None
+    private_key: Path | None = None
+    ca: Path | None = None
+    client_certificate: Literal["required", "none"] = "required"
+    upstream_tls: bool = False
+    upstream_ca: Path | None = None
+    upstream_certificate: Path | None = None
+    upstream_private_key: Path | None = None
 
     @field_validator("upstream_ae_title", "calling_ae_title")
     @classmethod
@@ -56,3 +72,25 @@ class ProxyTable(Table):
                 "a proxy needs upstream_host, upstream_port and upstream_ae_title"
             )
         return self
+
+    @model_validator(mode="after")
+    def _tls(self) -> "ProxyTable":
+        for fault in self._tls_faults():
+            raise ValueError(fault)
+        return self
+
+    def _tls_faults(self) -> Iterator[str]:
+        if self.tls and (self.certificate is None or self.private_key is None):
+            yield "tls needs certificate and private_key"
+        if self.tls and self.ca is None and self.client_certificate == "required":
+            yield (
+                "tls needs ca, who signs the callers' certificates; or set "
+                'client_certificate = "none"'
+            )
+        if not self.tls and (self.certificate or self.private_key or self.ca):
+            yield "certificate, private_key and ca need tls = true"
+        pair = (self.upstream_certificate, self.upstream_private_key)
+        if (pair[0] is None) != (pair[1] is None):
+            yield "upstream_certificate and upstream_private_key go together"
+        if not self.upstream_tls and (self.upstream_ca or any(pair)):
+            yield "upstream_ca and upstream_certificate need upstream_tls = true"

@@ -1,17 +1,22 @@
 """The composition root of the worklist proxy: what is known, and who may call."""
 
 import logging
+import ssl
 from collections.abc import Callable
 
 import db.orders
+from config.proxy import ProxyTable
 from config.settings import Settings
 from db.engine import Database
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import DatabaseError
 from dicom_node.core.patient import PatientKeys
+from dicom_node.core.tls import TLSFiles
 from dicom_node.observe.role_metrics import ProxyMetrics
 from dicom_node.receive.admission import Admission, Caller, Peer
+from dicom_node.receive.identity import identity_of
 from dicom_node.receive.slots import Slots
+from dicom_node.receive.tls import ServerTLS, subject_of
 from dicom_node.worklist.proxy import OUTCOMES, Proxy, ProxyParts
 from dicom_node.worklist.proxy_answer import Advice, OrderKey
 from dicom_node.worklist.proxy_callers import ProxyCaller, Refusal
@@ -27,14 +32,33 @@ def build_proxy(settings: Settings, database: Database, metrics: ProxyMetrics) -
     """Wire the proxy to the suggestions and to [[peers]].
 
     Raises:
-        ConfigError: the key of the patients' digests cannot be used.
+        ConfigError: the key of the patients' digests, or a file of TLS, cannot be used.
     """
     parts = ProxyParts(
         admit=_admit(settings),
         advise=_advise(database, PatientKeys(settings.patient_key_file)),
         counters=metrics,
+        tls=port_tls(settings.worklist.proxy),
     )
     return Proxy(settings.worklist.proxy, parts)
+
+
+def port_tls(table: ProxyTable) -> ServerTLS | None:
+    """Make the TLS of the proxy's port; None without it.
+
+    Raises:
+        ConfigError: a file cannot be used.
+    """
+    if not table.tls:
+        return None
+    files = TLSFiles(
+        ca=table.ca,
+        certificate=table.certificate,
+        private_key=table.private_key,
+        where="worklist.proxy",
+    )
+    required = table.client_certificate == "required"
+    return ServerTLS(files, client_required=required)
 
 
 def proxy_metrics(settings: Settings) -> ProxyMetrics:
@@ -54,6 +78,11 @@ def _admit(settings: Settings) -> Callable[[ProxyCaller], Refusal | None]:
             calling_ae_title=caller.calling_ae_title,
             called_ae_title=caller.called_ae_title,
             address=caller.address,
+            tls_version=_version(caller.connection),
+            certificate_subject=(
+                subject_of(caller.connection) if caller.connection is not None else ""
+            ),
+            identity=identity_of(caller.user_information),
         )
         rejection = admission.enter(known)
         if rejection is None:
@@ -66,6 +95,10 @@ def _admit(settings: Settings) -> Callable[[ProxyCaller], Refusal | None]:
         return rejection.result, rejection.source, rejection.diagnostic
 
     return admit
+
+
+def _version(connection: ssl.SSLSocket | None) -> str:
+    return (connection.version() or "") if connection is not None else ""
 
 
 def _advise(

@@ -1,56 +1,76 @@
-"""What `check` looks at of the proxy: whether the hospital's worklist answers."""
+"""What `check` looks at of the proxy: its port, and the hospital's worklist."""
 
-import socket
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 from config.settings import Settings
-from dicom_node.commands.check_ports import look_at_port
+from dicom_node.commands.check_ports import days_left, look_at_port
 from dicom_node.core.errors import NodeError
-from dicom_node.worklist.proxy_messages import (
-    EXPLICIT_VR_LITTLE_ENDIAN,
-    UpstreamError,
-)
-from dicom_node.worklist.proxy_upstream import Upstream, UpstreamPeer
+from dicom_node.core.tls import expiries
+from dicom_node.proxying import port_tls
+from dicom_node.worklist.proxy_check import ask_for_nobody
+from dicom_node.worklist.proxy_messages import UpstreamError
+from dicom_node.worklist.proxy_upstream import UpstreamPeer, connect
 
 
 def looks_at_worklist(
     settings: Settings,
 ) -> Iterator[tuple[str, Callable[[Settings], str]]]:
     """Iterate over what there is to look at, by name."""
-    if settings.worklist.proxy.port is not None:
-        yield "worklist proxy", _port
-        yield "the hospital's worklist", _upstream
+    proxy = settings.worklist.proxy
+    if proxy.port is None:
+        return
+    yield "worklist proxy", _port
+    if proxy.tls:
+        yield "worklist proxy's TLS", _tls
+    if proxy.upstream_certificate is not None:
+        yield "worklist proxy's certificate upstream", _own_certificate
+    yield "the hospital's worklist", _upstream
 
 
 def _port(settings: Settings) -> str:
-    table = settings.worklist.proxy
-    return look_at_port(table.host, table.port or 0, table="worklist.proxy")
+    proxy = settings.worklist.proxy
+    return look_at_port(proxy.host, proxy.port or 0, table="worklist.proxy")
+
+
+def _tls(settings: Settings) -> str:
+    proxy = settings.worklist.proxy
+    tls = port_tls(proxy)
+    if tls is None:
+        return "off"
+    if proxy.ca is not None:
+        end = max(expiries(proxy.ca, "worklist.proxy: ca"))
+        days_left(end, "every certificate of worklist.proxy.ca")
+    what = "worklist.proxy.certificate, or one of its chain,"
+    return f"files fit together, good for {days_left(tls.expires, what)} days"
+
+
+def _own_certificate(settings: Settings) -> str:
+    setting = "worklist.proxy.upstream_certificate"
+    path = settings.worklist.proxy.upstream_certificate or Path()
+    return f"good for {days_left(min(expiries(path, setting)), setting)} days"
 
 
 def _upstream(settings: Settings) -> str:
-    """Open an association with it, if it is known how the proxy will call."""
+    """Query it, if it is known how the proxy will call."""
     table = settings.worklist.proxy
-    address = (table.upstream_host, table.upstream_port)
-    where = f"{table.upstream_ae_title} at {address[0]}:{address[1]}"
+    peer = UpstreamPeer.from_table(table, caller="")
+    where = f"{peer.called_ae_title} at {peer.host}:{peer.port}"
     try:
-        if not table.calling_ae_title:
-            socket.create_connection(address, table.timeout_seconds).close()
-            return f"{where} listens; whom it lets in shows with the first query"
-        peer = UpstreamPeer(
-            host=table.upstream_host,
-            port=table.upstream_port,
-            called_ae_title=table.upstream_ae_title,
-            calling_ae_title=table.calling_ae_title,
-            timeout_seconds=table.timeout_seconds,
-        )
-        with Upstream(peer, EXPLICIT_VR_LITTLE_ENDIAN):
-            return f"{where} takes queries of {table.calling_ae_title}"
-    except (OSError, UnicodeError):
-        raise NodeError(
-            f"{where} cannot be reached: start it, or check upstream_host and "
-            "upstream_port in worklist.proxy"
-        ) from None
+        with closing(connect(peer)):
+            pass
     except UpstreamError as error:
         raise NodeError(
-            f"{where} takes no queries of {table.calling_ae_title}: {error}"
+            f"{where} cannot be reached: {error}; start it, or check upstream_host and "
+            "upstream_port in worklist.proxy"
         ) from None
+    if not peer.calling_ae_title:
+        return f"{where} listens; whom it lets in shows with the first query"
+    try:
+        ask_for_nobody(peer)
+    except UpstreamError as error:
+        raise NodeError(
+            f"{where} takes no queries of {peer.calling_ae_title}: {error}"
+        ) from None
+    return f"{where} takes queries of {peer.calling_ae_title}"

@@ -138,12 +138,13 @@ class ServerTLS:
             log.warning("TLS certificate expires soon", extra={"seconds": seconds})
 
     def _load(self) -> ssl.SSLContext:
+        where = self._files.where
         if self._files.certificate is None:
-            raise ConfigError("tls: certificate and private_key have to be named")
+            raise ConfigError(f"{where}: certificate and private_key have to be named")
         if self._client_required and self._files.ca is None:
             raise ConfigError(
-                "tls: ca has to be named, who signs the callers' certificates; or set "
-                'client_certificate = "none"'
+                f"{where}: ca has to be named, who signs the callers' certificates; or "
+                'set client_certificate = "none"'
             )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         apply_profile(context)
@@ -158,9 +159,10 @@ class ServerTLS:
         return context
 
     def _read_expiry(self) -> datetime:
+        where = self._files.where
         if self._files.certificate is None:
-            raise ConfigError("tls: certificate and private_key have to be named")
-        return min(expiries(self._files.certificate, "tls: certificate"))
+            raise ConfigError(f"{where}: certificate and private_key have to be named")
+        return min(expiries(self._files.certificate, f"{where}: certificate"))
 
     def _sign(self) -> _Signature:
         """Return what tells a file from its successor; zeros for one that is gone."""

@@ -33,6 +33,7 @@ from dicom_node.worklist.proxy_messages import (
     Response,
     UpstreamError,
 )
+from dicom_node.worklist.proxy_tls import PortTLS
 from dicom_node.worklist.proxy_upstream import Query, Upstream, UpstreamPeer, Wish
 
 log = logging.getLogger("dicom_node.worklist")
@@ -65,11 +66,13 @@ class ProxyParts:
     Args:
         admit: says why a caller is rejected, None if he may come in.
         advise: what the node suggests for an order; it may raise nothing.
+        tls: of the port; None without it.
     """
 
     admit: Admit
     advise: Advise
     counters: ProxyCounters
+    tls: PortTLS | None = None
 
 
 class Proxy:
@@ -79,7 +82,7 @@ class Proxy:
         self._table = table
         self._counters = parts.counters
         self._enricher = Enricher(table, parts.advise)
-        self._callers = Callers(parts.admit, table)
+        self._callers = Callers(parts.admit, table, parts.tls)
         self._server: ThreadedAssociationServer | None = None
         self._entity = _entity(table)
 
@@ -177,13 +180,8 @@ class _Exchange:
             identifier=request.Identifier.getvalue() if request.Identifier else b"",
             transfer_syntax=str(event.context.transfer_syntax),
         )
-        calling = table.calling_ae_title or self._association.requestor.ae_title
-        self.peer = UpstreamPeer(
-            host=table.upstream_host,
-            port=table.upstream_port,
-            called_ae_title=table.upstream_ae_title,
-            calling_ae_title=calling,
-            timeout_seconds=table.timeout_seconds,
+        self.peer = UpstreamPeer.from_table(
+            table, caller=self._association.requestor.ae_title
         )
 
     def wish(self) -> Wish:

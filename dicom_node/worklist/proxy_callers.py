@@ -7,6 +7,7 @@ that one may take to arrive.
 
 import errno
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,29 +22,34 @@ from pynetdicom.transport import ThreadedAssociationServer
 
 from config.proxy import ProxyTable
 from dicom_node.core.errors import ConfigError
+from dicom_node.worklist.proxy_reading import BoundedReading
+from dicom_node.worklist.proxy_tls import PortTLS, shake_hands
 
 # Result, source and diagnostic of an A-ASSOCIATE-RJ (PS3.8 9.3.4).
 Refusal = tuple[int, int, int]
 LIMIT_REACHED: Final[Refusal] = (2, 3, 2)
 SHUTTING_DOWN: Final[Refusal] = (2, 3, 1)
-_MAX_PDU_BYTES: Final = 1 << 18
-_MAX_QUERY_BYTES: Final = 1 << 20
-_PDU_SECONDS: Final = 30.0
 _REQUEST_SECONDS: Final = 10.0
 _IDLE_SECONDS: Final = 60.0
-_READ_BYTES: Final = 1 << 16
-_P_DATA_TF: Final = 4
+_HANDSHAKE_SECONDS: Final = 10.0
 # Connections that have not said yet who they are, for each association.
 _STRANGERS: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyCaller:
-    """Who asks for an association."""
+    """Who asks for an association.
+
+    Args:
+        connection: with TLS; None without it.
+        user_information: items of the A-ASSOCIATE-RQ, pynetdicom's primitives.
+    """
 
     calling_ae_title: str
     called_ae_title: str
     address: str
+    connection: ssl.SSLSocket | None = None
+    user_information: tuple[object, ...] = ()
 
 
 Admit = Callable[[ProxyCaller], Refusal | None]
@@ -52,10 +58,14 @@ Admit = Callable[[ProxyCaller], Refusal | None]
 class Callers:
     """The associations of the proxy; safe for threads."""
 
-    def __init__(self, admit: Admit, table: ProxyTable) -> None:
-        self._admit, self._table = admit, table
+    def __init__(
+        self, admit: Admit, table: ProxyTable, tls: PortTLS | None = None
+    ) -> None:
+        self._admit, self._table, self._tls = admit, table, tls
         self._lock = threading.Lock()
         self._inside: set[Association] = set()
+        # Accepted, and perhaps still at their TLS handshake.
+        self._new: set[socket.socket] = set()
         # pynetdicom leaves the socket of a lost connection open.
         self._all: dict[Association, socket.socket] = {}
         self._working = 0
@@ -111,11 +121,35 @@ class Callers:
         thread.start()
         return server
 
-    def room(self) -> bool:
-        """Say whether one more connection may be opened."""
+    def take(self, connection: socket.socket) -> bool:
+        """Take one more connection, to be followed by `begun`, if there is room."""
         with self._lock:
             self._forget_ended()
-            return len(self._all) < _STRANGERS * self._table.max_associations + 8
+            most = _STRANGERS * self._table.max_associations + 8
+            room = len(self._all) + len(self._new) < most and not self._closed
+            if room:
+                self._new.add(connection)
+            return room
+
+    def begun(self, connection: socket.socket) -> None:
+        """Note that the connection has an association, or is gone."""
+        with self._lock:
+            self._new.discard(connection)
+
+    def wrap(self, connection: socket.socket) -> socket.socket:
+        """Begin TLS where it is spoken, without the handshake.
+
+        Raises:
+            OSError: the connection is gone.
+        """
+        if self._tls is None:
+            return connection
+        self._tls.look()
+        try:
+            return self._tls.wrap(connection)
+        except (OSError, ValueError):
+            connection.close()
+            raise OSError("the connection is gone") from None
 
     def close(self) -> None:
         """Let nobody in any more."""
@@ -124,7 +158,9 @@ class Callers:
     def end(self, seconds: float) -> None:
         """End every connection, and wait for its thread."""
         with self._lock:
-            left = tuple(self._all)
+            left, new = tuple(self._all), tuple(self._new)
+        for connection in new:
+            shut_down(connection)
         for association in left:
             end_connection(association)
         until = time.monotonic() + seconds
@@ -139,7 +175,7 @@ class Callers:
         with self._lock:
             self._all[event.assoc] = wrapped.socket
         wrapped.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        wrapped.recv = _BoundedReading(wrapped.socket).read
+        wrapped.recv = BoundedReading(wrapped.socket).read
 
     def _on_requested(self, event: evt.Event) -> None:
         association = event.assoc
@@ -148,11 +184,17 @@ class Callers:
             calling_ae_title=request.calling_ae_title,
             called_ae_title=request.called_ae_title,
             address=str(association.requestor.address),
+            connection=self._encrypted(association),
+            user_information=tuple(request.user_information),
         )
         refusal = self._refuse(association, caller)
         if refusal is not None:
             association.acse.send_reject(*refusal)
             association.kill()
+
+    def _encrypted(self, association: Association) -> ssl.SSLSocket | None:
+        connection = self._all.get(association)
+        return connection if isinstance(connection, ssl.SSLSocket) else None
 
     def _refuse(self, association: Association, caller: ProxyCaller) -> Refusal | None:
         if self._closed:
@@ -178,63 +220,13 @@ def end_connection(association: Association) -> None:
     """End a connection at once, whatever pynetdicom's threads are waiting for."""
     wrapped = association.dul.socket
     if wrapped is not None and wrapped.socket is not None:
-        with suppress(OSError):
-            wrapped.socket.shutdown(socket.SHUT_RDWR)
+        shut_down(wrapped.socket)
 
 
-class _BoundedReading:
-    """Stands in for the reading of pynetdicom's socket, which has no limits.
-
-    It is called for the six bytes of a PDU's header and for what follows it, in turn.
-    """
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        connection.settimeout(_PDU_SECONDS)
-        self._until = 0.0
-        self._header = bytearray()
-        self._query_bytes = 0
-
-    def read(self, size: int) -> bytearray:
-        """Read so many bytes; fewer when the peer has closed.
-
-        Raises:
-            OSError: it is too much, or takes too long; pynetdicom then closes.
-        """
-        if not self._header:
-            self._until = time.monotonic() + _PDU_SECONDS
-            self._header = content = self._read(size)
-            return content
-        kind, self._header = self._header[0], bytearray()
-        if size > _MAX_PDU_BYTES:
-            raise OSError(errno.EMSGSIZE, "a PDU is too long")
-        content = self._read(size)
-        self._count(kind, content)
-        return content
-
-    def _count(self, kind: int, content: bytearray) -> None:
-        """Bound a message; its last fragment, alone in its PDU or not, ends it."""
-        if kind != _P_DATA_TF:
-            return
-        self._query_bytes += len(content)
-        if self._query_bytes > _MAX_QUERY_BYTES:
-            raise OSError(errno.EMSGSIZE, "a query is too long")
-        position = 0
-        while position + 6 <= len(content):
-            if content[position + 5] & 2:
-                self._query_bytes = 0
-            position += 4 + int.from_bytes(content[position : position + 4], "big")
-
-    def _read(self, size: int) -> bytearray:
-        content = bytearray()
-        while len(content) < size:
-            if time.monotonic() > self._until:
-                raise TimeoutError("a PDU takes too long")
-            part = self._socket.recv(min(size - len(content), _READ_BYTES))
-            if not part:
-                break
-            content += part
-        return content
+def shut_down(connection: socket.socket) -> None:
+    """End every wait on a connection; that of TLS would take the encryption away."""
+    with suppress(OSError):
+        socket.socket.shutdown(connection, socket.SHUT_RDWR)
 
 
 def _server(callers: Callers) -> type[ThreadedAssociationServer]:
@@ -243,8 +235,22 @@ def _server(callers: Callers) -> type[ThreadedAssociationServer]:
 
         request_queue_size = 128
 
-        def verify_request(self, *_: object) -> bool:
-            return callers.room()
+        def get_request(self) -> tuple[socket.socket, Any]:
+            connection, address = super().get_request()
+            return callers.wrap(connection), address
+
+        def verify_request(self, request: Any, _address: object) -> bool:
+            return callers.take(request)
+
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            """Shake hands in the connection's own thread, then let it speak."""
+            try:
+                if isinstance(request, ssl.SSLSocket):
+                    until = time.monotonic() + _HANDSHAKE_SECONDS
+                    shake_hands(request, until)
+                super().finish_request(request, client_address)
+            finally:
+                callers.begun(request)
 
         def shutdown(self) -> None:
             """Stop serving; pynetdicom's own looks for a list that this is not in."""

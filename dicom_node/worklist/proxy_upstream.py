@@ -7,6 +7,7 @@ read on into a queue without a limit.
 import contextlib
 import select
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final, Self
 
+from config.proxy import ProxyTable
+from dicom_node.core.errors import ConfigError
+from dicom_node.core.tls import TLSFiles
 from dicom_node.worklist.proxy_messages import (
     ABORT,
     ASSOCIATE_AC,
@@ -33,6 +37,7 @@ from dicom_node.worklist.proxy_messages import (
     p_data,
     read_accept,
 )
+from dicom_node.worklist.proxy_tls import explain, secure
 
 _LOOK_SECONDS: Final = 0.05
 _RELEASE_SECONDS: Final = 2.0
@@ -54,6 +59,7 @@ class UpstreamPeer:
 
     Args:
         timeout_seconds: longest wait for the connection, and for each answer.
+        tls: the files to speak TLS with; None without it.
     """
 
     host: str
@@ -61,6 +67,29 @@ class UpstreamPeer:
     called_ae_title: str
     calling_ae_title: str
     timeout_seconds: float
+    tls: TLSFiles | None = None
+
+    @classmethod
+    def from_table(cls, table: ProxyTable, *, caller: str) -> "UpstreamPeer":
+        """Read [worklist.proxy].
+
+        Args:
+            caller: AE title of who asks, where the proxy has none of its own.
+        """
+        files = TLSFiles(
+            ca=table.upstream_ca,
+            certificate=table.upstream_certificate,
+            private_key=table.upstream_private_key,
+            where="worklist.proxy upstream",
+        )
+        return cls(
+            host=table.upstream_host,
+            port=table.upstream_port,
+            called_ae_title=table.upstream_ae_title,
+            calling_ae_title=table.calling_ae_title or caller,
+            timeout_seconds=table.timeout_seconds,
+            tls=files if table.upstream_tls else None,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,12 +119,7 @@ class Upstream:
         others = (EXPLICIT_VR_LITTLE_ENDIAN, IMPLICIT_VR_LITTLE_ENDIAN)
         wanted = tuple(dict.fromkeys((transfer_syntax, *others)))
         self._until = time.monotonic() + peer.timeout_seconds
-        try:
-            self._socket = socket.create_connection(
-                (peer.host, peer.port), peer.timeout_seconds
-            )
-        except (OSError, UnicodeError) as error:
-            raise UpstreamError(f"no connection ({type(error).__name__})") from None
+        self._socket = connect(peer)
         self._released = False
         try:
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -180,8 +204,14 @@ class Upstream:
             if wanted is Wish.NOTHING or (wanted is Wish.CANCEL and not cancelled):
                 return wanted
             # Asked even when there is something: a stream must not hide a C-CANCEL.
-            if select.select([self._socket], [], [], self._tick())[0]:
+            if self._decrypted() or select.select(
+                [self._socket], [], [], self._tick()
+            ) != ([], [], []):
                 return Wish.ANSWERS
+
+    def _decrypted(self) -> bool:
+        """Say whether TLS has read more than was taken; `select` does not know."""
+        return isinstance(self._socket, ssl.SSLSocket) and self._socket.pending() > 0
 
     def _tick(self) -> float:
         left = self._until - time.monotonic()
@@ -235,3 +265,25 @@ class Upstream:
                 raise UpstreamError("it closed the connection")
             content += part
         return bytes(content)
+
+
+def connect(peer: UpstreamPeer) -> socket.socket:
+    """Open a connection, with TLS where that is spoken.
+
+    Raises:
+        UpstreamError: there is none; the text says why.
+    """
+    until = time.monotonic() + peer.timeout_seconds
+    try:
+        connection = socket.create_connection(
+            (peer.host, peer.port), peer.timeout_seconds
+        )
+    except (OSError, UnicodeError) as error:
+        raise UpstreamError(f"no connection ({type(error).__name__})") from None
+    if peer.tls is None:
+        return connection
+    try:
+        return secure(connection, peer.tls, host=peer.host, until=until)
+    except (OSError, ValueError, ConfigError) as error:
+        connection.close()
+        raise UpstreamError(explain(error)) from None

@@ -1,6 +1,7 @@
 """A proxy in the test's process, and hospitals' worklists that behave and misbehave."""
 
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from dicom_node.core.states import Urgency
 from dicom_node.worklist.proxy import Proxy, ProxyParts
 from dicom_node.worklist.proxy_answer import Advice, OrderKey
 from dicom_node.worklist.proxy_callers import ProxyCaller, Refusal
+from dicom_node.worklist.proxy_tls import PortTLS
 
 MWL = "1.2.840.10008.5.1.4.31"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -63,6 +65,8 @@ class Running:
 def running_proxy(
     upstream_port: int,
     admit: Callable[[ProxyCaller], Refusal | None] = let_in,
+    *,
+    tls: PortTLS | None = None,
     **settings: object,
 ) -> Iterator[Running]:
     """Serve a proxy until the block ends."""
@@ -77,7 +81,7 @@ def running_proxy(
         }
     )
     counted = Counted()
-    parts = ProxyParts(admit=admit, advise=advise, counters=counted)
+    parts = ProxyParts(admit=admit, advise=advise, counters=counted, tls=tls)
     proxy = Proxy(table, parts)
     port = int(proxy.start().rpartition(":")[2])
     try:
@@ -90,6 +94,8 @@ def running_proxy(
 def hospital(
     answer: Callable[[evt.Event], Iterator[Answer]],
     syntaxes: tuple[str, ...] = (EXPLICIT, IMPLICIT),
+    *,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[int]:
     """Serve a worklist with pynetdicom; give its port."""
     entity = AE(ae_title="WORKLIST")
@@ -101,7 +107,9 @@ def hospital(
         opened.append(wrapped.socket)
 
     handlers: list[Any] = [(evt.EVT_C_FIND, answer), (evt.EVT_CONN_OPEN, keep)]
-    server = entity.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+    server = entity.start_server(
+        ("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls
+    )
     assert server is not None
     try:
         yield int(server.server_address[1])

@@ -59,6 +59,30 @@ def test_the_environment_sets_the_worklist(tmp_path: Path) -> None:
     assert settings.worklist.expires_minutes == 5
 
 
+def test_the_environment_sets_a_table_within_a_table(tmp_path: Path) -> None:
+    variables = {
+        "DICOM_NODE_WORKLIST__PROXY__PORT": "104",
+        "DICOM_NODE_WORKLIST__PROXY__UPSTREAM_HOST": "ris",
+        "DICOM_NODE_WORKLIST__PROXY__UPSTREAM_PORT": "105",
+        "DICOM_NODE_WORKLIST__PROXY__UPSTREAM_AE_TITLE": "RIS",
+        "DICOM_NODE_WORKLIST__PROXY__UPSTREAM_TLS": "true",
+        "DICOM_NODE_WORKLIST__PROXY__UPSTREAM_CA": "ca.pem",
+    }
+    proxy = load(_write(tmp_path, CONTRACT), variables).settings.worklist.proxy
+    assert (proxy.port, proxy.upstream_port) == (104, 105)
+    assert proxy.upstream_tls
+    assert proxy.upstream_ca == tmp_path / "ca.pem"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["WORKLIST__PROXY", "WORKLIST__PROXY__NOTHING", "NODE__PORT__X", "WORKLIST__X__Y"],
+)
+def test_a_variable_that_names_no_value_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="names no setting"):
+        load(_write(tmp_path, CONTRACT), {f"DICOM_NODE_{name}": "1"})
+
+
 def test_the_file_of_the_environment_is_used_when_none_is_named(
     tmp_path: Path,
 ) -> None:
