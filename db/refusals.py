@@ -17,6 +17,7 @@ from dicom_node.core.types import TimelineEvent
 
 # Whoever sends rubbish for days must not fill the disk: the oldest rows go.
 KEPT: Final = 20_000
+REFUSED: Final = "refused"  # of the events of a study
 _TOLD: Final = 200  # of one study
 
 
@@ -94,7 +95,7 @@ def refusal_events(
         group = list(members)
         yield TimelineEvent(
             at=group[0].instance.at,
-            what="refused",
+            what=REFUSED,
             detail={
                 "calling_ae_title": calling,
                 "instances": len(group),

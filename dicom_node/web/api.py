@@ -7,7 +7,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-import db.audit
 import db.queries
 import db.revive
 import db.studies
@@ -24,11 +23,10 @@ from dicom_node.core.ids import DeliveryId
 from dicom_node.core.people import Role
 from dicom_node.core.states import StudyState, Urgency, WorkState
 from dicom_node.web import api_documents as documents
+from dicom_node.web import api_records
 from dicom_node.web.api_params import (
-    BEFORE,
     DELIVERIES,
     DELIVERY,
-    LIMIT,
     PAGING,
     STUDIES,
     UID,
@@ -66,10 +64,11 @@ def api_routes() -> list[Route]:
         get("/api/deliveries/{delivery}", _delivery),
         post("/api/deliveries/{delivery}/retry", _retry),
         get("/api/worklist", _worklist),
+        get("/api/refusals", api_records.refusals),
         get("/api/queues", _queues),
         get("/api/destinations", _destinations),
         get("/api/models", _models),
-        get("/api/audit", _audit, Role.ADMIN),
+        get("/api/audit", api_records.audit, Role.ADMIN),
     ]
 
 
@@ -246,25 +245,6 @@ def _models(request: Request) -> Response:
     read_query(request, ())
     found = _desk(request).list_models()
     return JSONResponse({"models": [documents.model(item) for item in found]})
-
-
-def _audit(request: Request) -> Response:
-    values = read_query(request, (LIMIT, BEFORE))
-    lines = db.audit.latest(
-        _desk(request).database, limit=values["limit"], before=values["before"]
-    )
-    listed = [
-        {
-            "number": number,
-            "at": documents.plain(entry.at),
-            "who": entry.who,
-            "action": entry.action,
-            "study_id": entry.study_id,
-            "detail": entry.detail,
-        }
-        for number, entry in lines
-    ]
-    return JSONResponse({"entries": listed})
 
 
 def _desk(request: Request) -> Desk:

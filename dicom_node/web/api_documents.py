@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from db.desk import StudyLine, StudyPage, SuggestionLine
 from db.desk_deliveries import DeliveryLine, DestinationLine
 from db.queries import Backlog
+from db.refusals import RefusalLine
 from dicom_node.core.states import WorkState
 
 if TYPE_CHECKING:
@@ -108,6 +109,12 @@ def worklist_entry(line: StudyLine) -> Document:
         **asdict(first),
     }
     return _plain(document)
+
+
+def refusal(line: RefusalLine) -> Document:
+    """Return a refused instance."""
+    one = line.instance
+    return _plain(asdict(one) | {"status": f"0x{one.status:04X}", "here": line.here})
 
 
 def queues(found: Backlog) -> Document:

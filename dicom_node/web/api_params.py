@@ -114,6 +114,11 @@ DELIVERIES: Final = (
     words("destination", "name of the destination"),
     *PAGING,
 )
+REFUSALS: Final = (
+    words("calling_ae_title", "who sent it"),
+    words("key", "whole Study or SOP Instance UID, or Accession Number"),
+    *PAGING,
+)
 BEFORE: Final = number(
     "before", "only lines with a lower number", least=1, most=999_999_999, default=None
 )

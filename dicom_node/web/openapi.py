@@ -13,6 +13,7 @@ from dicom_node.web.api_params import (
     DELIVERY,
     LIMIT,
     PAGING,
+    REFUSALS,
     STUDIES,
     UID,
     Param,
@@ -176,6 +177,13 @@ OPERATIONS: Final = (
         "has waited longest.",
         query=PAGING,
         answer=_paged("entries", "WorklistEntry"),
+    ),
+    Operation(
+        path="/api/refusals",
+        name="listRefusals",
+        text="Images that were refused, and why, the latest first.",
+        query=REFUSALS,
+        answer=_paged("refusals", "Refusal"),
     ),
     Operation(
         path="/api/queues",

@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from db.desk import StudyLine, StudyQuery, list_studies
+from db.refusals import count_refusals
 from dicom_node.core.ids import StudyId
 from dicom_node.core.states import StudyState, Urgency, WorkState
 from dicom_node.web.auth import Gate
@@ -113,6 +114,7 @@ class ListPages:
             "shown": "",
             "filters": FILTERS,
             "query": text,
+            "refused": count_refusals(gate.desk.database, text),
             "older": "",
             "newer": "",
         }

@@ -5,7 +5,13 @@ from collections.abc import Mapping
 from starlette.routing import Route
 
 from dicom_node.core.people import Role
-from dicom_node.web import pages_admin, pages_files, pages_models, pages_work
+from dicom_node.web import (
+    pages_admin,
+    pages_files,
+    pages_models,
+    pages_refused,
+    pages_work,
+)
 from dicom_node.web.auth import Page, require
 from dicom_node.web.checks import Look
 from dicom_node.web.pages_files import Frames
@@ -33,12 +39,14 @@ def page_routes(looks: Mapping[str, Look]) -> list[Route]:
         _get("/reports/{report}", pages_files.report_page),
         _get("/reports/{report}/file", pages_files.report_file),
         _get("/reports/{report}/picture.png", frames.summary),
+        _get("/refused", pages_refused.refused),
         _get("/queues", pages_work.queues),
         _get("/models", pages_models.models),
         _get("/health", health.health),
         _get("/users", pages_admin.users, Role.ADMIN),
         _get("/audit", pages_admin.audit, Role.ADMIN),
         _get("/preferences", set_preferences, None),
+        _post("/refused", pages_refused.refused_of, Role.VIEWER),
         _post("/search", lists.search, Role.VIEWER),
         _post("/deliveries/{delivery}/retry", pages_work.retry_one, Role.OPERATOR),
         _post("/queues/retry", pages_work.retry_all, Role.OPERATOR),

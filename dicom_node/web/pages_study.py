@@ -11,6 +11,7 @@ from db.desk import StudyPage, study_page
 from db.desk_associations import associations_of
 from db.desk_deliveries import DeliveryLine
 from db.desk_images import images_of
+from db.refusals import refusals_of
 from dicom_node.core.people import Role
 from dicom_node.core.states import WorkState
 from dicom_node.web.auth import Gate
@@ -97,6 +98,10 @@ class StudyPages:
             ],
             "with_study": False,
             "timeline": timeline(t, page, associations_of(desk.database, study_id)),
+            "refused": sum(
+                not one.here
+                for one in refusals_of(desk.database, page.line.study_instance_uid)
+            ),
             "done": "",
         }
         return render(request, "study.html", context)

@@ -8,6 +8,7 @@ from typing import Final
 
 from db.desk import StudyPage
 from db.desk_deliveries import DeliveryLine
+from db.refusals import REFUSED
 from db.story import AttemptStory, DecisionStory, DeliveryStory, ReceiptStory
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import AssociationRecord
@@ -42,6 +43,7 @@ def timeline(
     lines = [
         *(_association(t, item) for item in associations),
         *_receipts(t, page),
+        *_refusals(t, page),
         *_decisions(t, page),
         *_jobs(t, page),
         *_suggestions(t, page),
@@ -86,6 +88,24 @@ def _receipts(t: Catalogue, page: StudyPage) -> Iterator[Line]:
                 at=item.repeated_at,
                 what=t("event.received_again"),
                 text=t("event_text.received_again", n=item.repeats),
+            )
+
+
+def _refusals(t: Catalogue, page: StudyPage) -> Iterator[Line]:
+    for event in page.story.events:
+        if event.what == REFUSED:
+            told = event.detail
+            yield Line(
+                at=event.at,
+                what=t("event.refused_images"),
+                text=t(
+                    "event_text.refused_images",
+                    n=told["instances"],
+                    calling=told["calling_ae_title"],
+                    reason=t.say(str(told["reason"])),
+                ),
+                detail=str(told["status"]),
+                kind="bad",
             )
 
 

@@ -19,6 +19,7 @@ _YEAR_SECONDS: Final = 365 * 24 * 3600
 _PAGES: Final = (
     ("/", "l", "nav.list", Role.VIEWER),
     ("/queues", "q", "nav.work", Role.VIEWER),
+    ("/refused", "x", "nav.refused", Role.VIEWER),
     ("/models", "m", "nav.models", Role.VIEWER),
     ("/health", "h", "nav.health", Role.VIEWER),
     ("/users", "u", "nav.users", Role.ADMIN),

@@ -9,6 +9,7 @@ from pydicom.uid import UID, ExplicitVRLittleEndian
 from db import work
 from db.engine import Database
 from dicom_node.core.ids import StudyId
+from dicom_node.core.refusal import RefusedInstance
 from dicom_node.core.states import Urgency
 from dicom_node.core.types import Route, Setback, Suggestion
 from tests.integration.db.samples import (
@@ -74,3 +75,19 @@ def write_file(folder: Path, key: str, *, name: str = EVIL_NAME) -> None:
     dataset.PatientName, dataset.PatientID = name, "P1"
     dataset.PatientBirthDate, dataset.PatientSex = "19700101", "O"
     dataset.save_as(folder / key, enforce_file_format=True)
+
+
+REFUSED = RefusedInstance(
+    at=after(5),
+    calling_ae_title="CT1",
+    called_ae_title="AINODE",
+    peer_address="10.0.0.1",
+    sop_class_uid=CR,
+    transfer_syntax_uid="1.2.840.10008.1.2.1",
+    sop_instance_uid="2.25.1.9",
+    study_instance_uid="2.25.1",
+    accession_number="A1",
+    status=0xC000,
+    reason="Rows or Columns is missing or zero",
+    size_bytes=1000,
+)
