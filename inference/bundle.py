@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from dicom_node.core.errors import BundleError
 from inference.api import ModelCard
+from inference.bundle_parts import part_folder, publish, refuse_taken
 from inference.card import CARD_NAME, load_card
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -114,13 +114,8 @@ def add_bundle(
         raise BundleError("; ".join(faults))
     card = load_card(source)
     final = target / card.name
-    if final.exists():
-        raise BundleError(
-            f"there already is a model '{card.name}' in {target}: remove its folder "
-            "first, or give the new one another model.name"
-        )
+    refuse_taken(final)
     try:
-        target.mkdir(parents=True, exist_ok=True)
         _copy_whole(source, final, python_classes)
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -130,20 +125,14 @@ def add_bundle(
 
 def _copy_whole(source: Path, final: Path, python_classes: Sequence[str]) -> None:
     """Copy plain files beside the target, verify them there, then rename."""
-    part = Path(tempfile.mkdtemp(prefix=".part-", dir=final.parent))
-    try:
+    with part_folder(final.parent) as part:
         for item in sorted(source.iterdir()):
             if item.is_file():
                 shutil.copyfile(item, part / item.name)
                 _sync(part / item.name)
-        part.chmod(0o755)
         if faults := verify_bundle(part, python_classes):
             raise BundleError("the copy differs: " + "; ".join(faults))
-        _sync(part)
-        part.rename(final)
-        _sync(final.parent)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+        publish(part, final)
 
 
 def _sync(path: Path) -> None:

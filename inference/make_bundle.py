@@ -2,8 +2,6 @@
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -20,6 +18,7 @@ from inference.api import (
     Scope,
     Window,
 )
+from inference.bundle_parts import part_folder, publish, refuse_taken
 from inference.card import CARD_NAME
 from inference.card_text import write_card
 from inference.labels import read_labels, unit_concept
@@ -82,27 +81,19 @@ def make_bundle(
     card, notes = _draft(request, classes, state)
     card = replace(card, weights_sha256=sha256(content).hexdigest())
     final = folder / card.name
-    if final.exists():
-        raise BundleError(
-            f"there already is a model '{card.name}' in {folder}: give another --name "
-            "or remove its folder first"
-        )
+    refuse_taken(final)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
+        with part_folder(folder) as part:
+            _write(part / WEIGHTS_NAME, content)
+            text = write_card(card, _remarks(request, notes))
+            _write(part / CARD_NAME, text.encode())
+            found = examine_bundle(part, python_classes)
+            if found.faults:
+                raise BundleError("; ".join(found.faults))
+            publish(part, final)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise BundleError(f"the bundle cannot be written: {reason}") from error
-    try:
-        _write(part / WEIGHTS_NAME, content)
-        _write(part / CARD_NAME, write_card(card, _remarks(request, notes)).encode())
-        found = examine_bundle(part, python_classes)
-        if found.faults:
-            raise BundleError("; ".join(found.faults))
-        part.chmod(0o755)
-        part.rename(final)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
     return MadeBundle(card=replace(card, folder=final), notes=(*notes, *found.notes))
 
 

@@ -13,6 +13,7 @@ from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.select import select_images
 from dicom_node.core.errors import BundleError
 from inference.bundle import find_bundle, list_bundles
+from inference.bundle_parts import remove_left_parts
 from inference.card import CARD_NAME
 from inference.verify import examine_bundle
 
@@ -29,7 +30,9 @@ def models(options: argparse.Namespace) -> int:
         "bench": bench,
         "select": select_images,
     }
-    return actions[options.action](options, loaded(options).settings)
+    settings = loaded(options).settings
+    remove_left_parts(settings.models.folder)
+    return actions[options.action](options, settings)
 
 
 def _list(options: argparse.Namespace, settings: Settings) -> int:

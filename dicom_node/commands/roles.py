@@ -27,6 +27,7 @@ from dicom_node.workers import (
     name_workers,
     worker_arguments,
 )
+from inference.bundle_parts import remove_left_parts
 from inference.pixels import faults
 
 log = logging.getLogger("dicom_node.roles")
@@ -41,6 +42,8 @@ def serve(options: argparse.Namespace) -> int:
     found = start_role(options)
     settings, node = found.settings, found.settings.node
     service_manager = service_variables(os.getpid())
+    if left := remove_left_parts(settings.models.folder):
+        log.warning("unfinished bundles removed", extra={"count": left})
 
     workers = count_workers(settings.models)
 
