@@ -10,16 +10,18 @@ import db.schema
 from db.engine import Database
 from db.refusals import count_refusals
 from db.story import DecisionStory, JobStory, StudyStory, as_document
+from db.why import why_no_result
 from dicom_node.commands.screen import console, loaded, print_json
+from dicom_node.commands.show_images import describe_images
 from dicom_node.commands.studies import (
     describe_deliveries,
+    describe_finding,
     describe_job,
-    describe_value,
 )
 from dicom_node.core.errors import NodeError, UsageError
 from dicom_node.core.provenance import Provenance
+from dicom_node.core.states import StudyState
 
-_SHOWN_IMAGES = 12
 _DIGITS = 12  # of a digest
 
 
@@ -89,8 +91,9 @@ def _print_story(screen: Console, story: StudyStory) -> None:
         f"{study['state']}, revision {study['revision']}, {study['instances']} "
         f"instances, accession number {study['accession_number'] or '(none)'}"
     )
-    if study["ignored_because"]:
-        screen.print(f"No AI: {study['ignored_because']}", markup=False)
+    state, ignored = StudyState(study["state"]), study["ignored_because"]
+    if why := why_no_result(state, ignored, study["jobs"]):
+        screen.print(f"No AI result: {why}", markup=False)
     for series in story.series:
         own = ", result of this node" if series.own_results else ""
         screen.print(
@@ -135,18 +138,9 @@ def _print_job(screen: Console, job: JobStory) -> None:
     if summary["reason"]:
         screen.print(f"  because: {summary['reason']}", markup=False)
     for finding in summary["findings"]:
-        what = "probability" if finding["value"] is None else "value"
-        screen.print(
-            f"  {finding['meaning']}: {what} {describe_value(finding, 4)}, "
-            f"present {finding['present']}",
-            markup=False,
-        )
-    images = job.prediction.images if job.prediction else ()
-    for image in images[:_SHOWN_IMAGES]:
-        text = image.error or image.skipped or f"evaluated, {image.windowing}"
-        screen.print(f"  image {image.sop_instance_uid}: {text}", markup=False)
-    if len(images) > _SHOWN_IMAGES:
-        screen.print(f"  and {len(images) - _SHOWN_IMAGES} more images")
+        screen.print(f"  {describe_finding(finding)}", markup=False)
+    for line in describe_images(job.prediction.images if job.prediction else ()):
+        screen.print(f"  {line}", markup=False)
     if job.prediction and job.prediction.provenance:
         text = _say_made_with(job.prediction.provenance)
         screen.print(f"  made with: {text}", markup=False)

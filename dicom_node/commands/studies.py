@@ -63,8 +63,26 @@ def describe_job(job: JobSummary) -> str:
     parts = [
         f"{item['meaning']} {describe_value(item, 2)}" for item in job["findings"][:3]
     ]
-    return ": ".join(
-        filter(None, (job["outcome"], ", ".join(parts) or job["reason"] or ""))
+    outcome = job["outcome"]
+    if job["findings"] and all(is_measured(item) for item in job["findings"]):
+        outcome = "measured"
+    return ": ".join(filter(None, (outcome, ", ".join(parts) or job["reason"] or "")))
+
+
+def is_measured(finding: FindingSummary) -> bool:
+    """Say whether it is a value on which nothing was to be decided."""
+    return finding["value"] is not None and finding["present"] is None
+
+
+def describe_finding(finding: FindingSummary) -> str:
+    """Say in a line what the model says of one target condition."""
+    if is_measured(finding):
+        return f"{finding['meaning']}: {describe_value(finding, 4)}"
+    what = "probability" if finding["value"] is None else "value"
+    verdict = {True: "present", False: "absent", None: "undetermined"}
+    return (
+        f"{finding['meaning']}: {what} {describe_value(finding, 4)}, "
+        f"{verdict[finding['present']]}"
     )
 
 
