@@ -13,11 +13,12 @@ from db.engine import Database
 from db.revive import Choice
 from db.story import JobStory
 from dicom_node import app
+from dicom_node.commands.named import named_study
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.commands.verify import verify
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import NodeError, UsageError
-from dicom_node.core.ids import DeviceUID, StudyId
+from dicom_node.core.ids import DeviceUID
 from dicom_node.core.states import ReportKind, StudyState, WorkState
 from dicom_node.core.types import Prediction, Study
 from dicom_node.writing import name_receivers
@@ -86,18 +87,7 @@ def _replay(options: argparse.Namespace, settings: Settings, database: Database)
 
 
 def _load(database: Database, key: str) -> Study:
-    found = db.studies.identify(database, key)
-    if not found:
-        raise NodeError(
-            "no study with this Study Instance UID or Accession Number was received: "
-            "`dicom-node studies` lists all"
-        )
-    if len(found) > 1:
-        raise UsageError(
-            f"{len(found)} studies have this Accession Number: name one by its "
-            "Study Instance UID"
-        )
-    return db.studies.load(database, StudyId(found[0]))
+    return db.studies.load(database, named_study(database, key))
 
 
 def _require_files(settings: Settings, study: Study) -> None:

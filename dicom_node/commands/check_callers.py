@@ -7,11 +7,11 @@ from pathlib import Path
 
 from config.destinations import DestinationTable
 from config.settings import CalledTable, PeerTable, Settings
-from dicom_node.commands.check_ports import days_left
+from dicom_node.commands.check_ports import days_left, look_at
 from dicom_node.core.errors import NodeError
 from dicom_node.core.tls import expiries
 from dicom_node.receive.identity import read_passcode
-from dicom_node.receive.listeners import PortTaken, listen
+from dicom_node.receive.listeners import node_place
 from dicom_node.receive.options import sop_classes_of
 from dicom_node.receive.tls import ServerTLS
 
@@ -40,16 +40,7 @@ def looks_at_callers(settings: Settings) -> Iterator[tuple[str, Look]]:
 
 
 def _port(settings: Settings, *, port: int, setting: str) -> str:
-    """Tell whether the node can listen, or does so already."""
-    host = settings.node.host
-    try:
-        listen(host, port, setting=setting).close()
-    except PortTaken:
-        return (
-            f"{host}:{port} is in use; fine if this node is running, else set "
-            f"{setting} to a free one"
-        )
-    return f"{host}:{port} is free"
+    return look_at(node_place(settings.node.host, port, port_setting=setting))
 
 
 def _tls(settings: Settings) -> str:

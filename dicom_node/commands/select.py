@@ -9,14 +9,14 @@ from typing import Any
 import db.studies
 from config.settings import Settings
 from dicom_node import app
+from dicom_node.commands.named import named_study
 from dicom_node.commands.screen import console, print_json
 from dicom_node.commands.select_screen import (
     ImageLine,
     describe_verdict,
     print_selection,
 )
-from dicom_node.core.errors import NodeError, ReceiveError, UsageError
-from dicom_node.core.ids import StudyId
+from dicom_node.core.errors import ReceiveError, UsageError
 from dicom_node.core.types import InputFile, Prediction
 from dicom_node.receive.foreign import read_instance
 from dicom_node.receive.limits import ScanLimits
@@ -78,18 +78,7 @@ def _files(
 def _stored(key: str, settings: Settings) -> list[InputFile]:
     """Return the files of a study that the node has received."""
     with closing(app.open_database(settings)) as database:
-        found = db.studies.identify(database, key)
-        if len(found) > 1:
-            raise UsageError(
-                f"{len(found)} studies have this Accession Number: name one by its "
-                "Study Instance UID"
-            )
-        if not found:
-            raise NodeError(
-                "no study with this Study Instance UID or Accession Number was "
-                "received: `dicom-node studies` lists all"
-            )
-        study = db.studies.load(database, StudyId(found[0]))
+        study = db.studies.load(database, named_study(database, key))
     return list(open_inputs(app.instance_store(settings), study.evidence))
 
 

@@ -12,11 +12,12 @@ from db.people import has_users
 from dicom_node.commands.screen import loaded
 from dicom_node.core.errors import ConfigError, DatabaseError
 from dicom_node.core.tls import TLSFiles, apply_profile, load_files
+from dicom_node.listening import listen
 from dicom_node.observe.logs import configure_logs
 from dicom_node.service import Stop
 from dicom_node.site import build_site
 from dicom_node.supervise import LISTENING
-from dicom_node.web.server import listen, serve_pages
+from dicom_node.web.server import page_place, serve_pages
 
 log = logging.getLogger("dicom_node.web")
 
@@ -34,7 +35,7 @@ def web(options: argparse.Namespace) -> int:
     require_users(settings)
     pages = build_site(settings)
     tls = https_context(settings.web)
-    listener = listen(settings.web.host, settings.web.port)
+    listener = listen(page_place(settings.web.host, settings.web.port))
     host, port = listener.getsockname()[:2]
     print(f"{LISTENING} {host}:{port}", flush=True)
     log.info("listening", extra={"host": host, "port": port})

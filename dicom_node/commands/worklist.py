@@ -12,9 +12,9 @@ import db.studies
 from config.settings import Settings
 from db.engine import Database
 from dicom_node import app
+from dicom_node.commands.named import named_study
 from dicom_node.commands.screen import loaded, print_json
 from dicom_node.core.errors import NodeError, UsageError
-from dicom_node.core.ids import StudyId
 from dicom_node.core.states import ReportKind
 from dicom_node.core.writing import Result
 from dicom_node.messaging import build_channels, build_suggest, build_writers
@@ -127,7 +127,7 @@ def _results(
     key: str, settings: Settings, database: Database, table: PriorityTable
 ) -> Iterator[Result]:
     """Put the stored results together as they were when they were written."""
-    study_id = _identify(database, key)
+    study_id = named_study(database, key)
     stored = db.results.latest(database, study_id)
     if not stored:
         raise NodeError(
@@ -144,21 +144,6 @@ def _results(
             report=one.report,
             suggestion=table.suggest(one.prediction, now=one.prediction.finished_at),
         )
-
-
-def _identify(database: Database, key: str) -> StudyId:
-    found = db.studies.identify(database, key)
-    if not found:
-        raise NodeError(
-            "no study with this Study Instance UID or Accession Number was received: "
-            "`dicom-node studies` lists all"
-        )
-    if len(found) > 1:
-        raise UsageError(
-            f"{len(found)} studies have this Accession Number: name one by its "
-            "Study Instance UID"
-        )
-    return found[0]
 
 
 def _places(

@@ -1,10 +1,8 @@
 """The ports that callers come to."""
 
-import errno
-import socket
 from typing import Final
 
-from dicom_node.core.errors import ConfigError
+from dicom_node.listening import Place, listen
 from dicom_node.receive.lobby import Listener
 from dicom_node.receive.options import ReceiveOptions
 
@@ -20,54 +18,20 @@ def open_listeners(options: ReceiveOptions) -> list[Listener]:
     """
     listeners = []
     if options.plain:
-        listeners.append(Listener(listen(options.host, options.port)))
+        place = node_place(options.host, options.port, port_setting="node.port")
+        listeners.append(Listener(listen(place)))
     if options.tls is not None:
-        listener = listen(options.host, options.tls_port, setting="tls.port")
-        listeners.append(Listener(listener, options.tls))
+        place = node_place(options.host, options.tls_port, port_setting="tls.port")
+        listeners.append(Listener(listen(place), options.tls))
     return listeners
 
 
-class PortTaken(ConfigError):
-    """Somebody listens there already."""
-
-
-def listen(host: str, port: int, *, setting: str = "node.port") -> socket.socket:
-    """Open the listening socket.
-
-    Raises:
-        PortTaken: another program, or another node, has the port.
-        ConfigError: the address or the port is none this user may listen on.
-    """
-    try:
-        found = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, protocol, _, address = min(found, key=lambda item: item[0])
-        listener = socket.socket(family, kind, protocol)
-    except OSError:
-        raise ConfigError(
-            f"node.host '{host}' is no address of this machine: use 127.0.0.1 or one "
-            "of its own addresses"
-        ) from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        if error.errno == errno.EADDRINUSE:
-            raise PortTaken(
-                f"port {port} on {host} is taken: stop the other program, or set "
-                f"another {setting}"
-            ) from None
-        raise ConfigError(_explain(error, host, port, setting)) from None
-    return listener
-
-
-def _explain(error: OSError, host: str, port: int, setting: str) -> str:
-    if error.errno == errno.EACCES:
-        return f"port {port} needs privileges: set a {setting} of 1024 or more"
-    return (
-        f"cannot listen on {host} port {port}: check node.host, it has to be an "
-        "address of this machine"
+def node_place(host: str, port: int, *, port_setting: str) -> Place:
+    """Return where the node listens for DICOM."""
+    return Place(
+        host=host,
+        port=port,
+        host_setting="node.host",
+        port_setting=port_setting,
+        backlog=_BACKLOG,
     )

@@ -1,7 +1,6 @@
 """Listen for HTTP and serve the pages until told to stop."""
 
 import asyncio
-import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -10,10 +9,9 @@ from typing import Final
 import uvicorn
 from starlette.types import ASGIApp
 
-from dicom_node.core.errors import ConfigError
+from dicom_node.listening import Place
 from dicom_node.web.connections import ConnectionLimits, bounded
 
-_BACKLOG: Final = 64
 _KEEP_ALIVE_SECONDS: Final = 5
 _FINISH_SECONDS: Final = 2
 _HEADER_BYTES: Final = 16384
@@ -64,42 +62,6 @@ class _Server(uvicorn.Server):
         return await super().on_tick(counter) or self._stopped()
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open the listening socket; port 0 is any free one.
-
-    Raises:
-        ConfigError: nobody can listen there, or somebody does already.
-    """
-    try:
-        found = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )
-        family, kind, protocol, _, address = min(found, key=lambda item: item[0])
-        listener = socket.socket(family, kind, protocol)
-    except OSError:
-        raise ConfigError(
-            f"web.host '{host}' is no address of this machine: use 127.0.0.1 or one of "
-            "its own addresses"
-        ) from None
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(_BACKLOG)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(_explain(error, host, port)) from None
-    return listener
-
-
-def _explain(error: OSError, host: str, port: int) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return (
-            f"port {port} on {host} is taken: stop the other program, or set another "
-            "web.port"
-        )
-    if error.errno == errno.EACCES:
-        return f"port {port} needs privileges: set a web.port of 1024 or more"
-    return (
-        f"cannot listen on {host} port {port}: check web.host, it has to be an address "
-        "of this machine"
-    )
+def page_place(host: str, port: int) -> Place:
+    """Return where the page is served; port 0 is any free one."""
+    return Place(host=host, port=port, host_setting="web.host", port_setting="web.port")

@@ -15,12 +15,13 @@ from config.settings import Settings
 from db.engine import Database
 from dicom_node.core.ids import StudyId
 from dicom_node.core.people import ApiToken, Role, User
+from dicom_node.listening import listen
 from dicom_node.site import assemble
 from dicom_node.web.desk import Desk, PatientKey
 from dicom_node.web.limits import LoginLimits
 from dicom_node.web.pages import Contents
 from dicom_node.web.passwords import hash_password
-from dicom_node.web.server import listen, serve_pages
+from dicom_node.web.server import page_place, serve_pages
 from dicom_node.web.sessions import digest
 from tests.integration.web.site import Answer, good, no_backlog, show
 from tests.peers import accepts, wait_until
@@ -204,7 +205,7 @@ def serving_desk(
         metrics_type="text/plain",
     )
     app = assemble(desk, contents, limits=LoginLimits(clock.monotonic))
-    listener = listen("127.0.0.1", 0)
+    listener = listen(page_place("127.0.0.1", 0))
     port = int(listener.getsockname()[1])
     stop = threading.Event()
     thread = threading.Thread(

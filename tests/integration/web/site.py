@@ -11,10 +11,11 @@ from typing import Any
 
 from db.queries import Backlog
 from dicom_node.core.errors import DatabaseError
+from dicom_node.listening import listen
 from dicom_node.web.checks import Look
 from dicom_node.web.connections import ConnectionLimits
 from dicom_node.web.pages import Contents, build_pages
-from dicom_node.web.server import listen, serve_pages
+from dicom_node.web.server import page_place, serve_pages
 from dicom_node.web.token import Token
 from tests.peers import accepts, wait_until
 
@@ -104,7 +105,7 @@ def serving(shown: Shown) -> Iterator[Site]:
             token=shown.token,
         )
     )
-    listener = listen("127.0.0.1", 0)
+    listener = listen(page_place("127.0.0.1", 0))
     port = int(listener.getsockname()[1])
     stop = threading.Event()
     thread = threading.Thread(
