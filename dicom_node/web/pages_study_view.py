@@ -77,6 +77,8 @@ def _result(t: Catalogue, job: JobStory) -> ResultView:
     prediction, state = job.prediction, WorkState(job.summary["state"])
     outcome = job.summary["outcome"] if prediction else None
     findings = prediction.findings if prediction else ()
+    if findings and all(map(_is_measured, findings)):
+        outcome = "measured"
     images = prediction.images if prediction else ()
     evaluated = prediction.evaluated if prediction else ()
     reason = (prediction.reason if prediction else "") or job.summary["reason"] or ""
@@ -104,6 +106,11 @@ def _order(finding: Finding) -> tuple[bool, float]:
     return not finding.present, -finding.probability
 
 
+def _is_measured(finding: Finding) -> bool:
+    """Say whether it is a value on which nothing was to be decided."""
+    return finding.value is not None and finding.threshold is None
+
+
 def _kind(job: JobStory, kind: ReportKind) -> tuple[Report, ...]:
     return tuple(report for report in job.reports if report.kind is kind)
 
@@ -124,6 +131,8 @@ def _finding(t: Catalogue, item: Finding) -> FindingView:
     )
     over = bool(item.present)
     verdict = {True: "present", False: "absent", None: "undetermined"}[item.present]
+    if _is_measured(item):
+        verdict = "measured"
     if item.threshold is None:
         against = t("study.no_threshold")
     else:
