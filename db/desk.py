@@ -17,6 +17,7 @@ from db.summary import JobSummary, StudyIds, summarise_jobs
 from db.tables import instances, studies, versions
 from db.timeline import tell
 from db.urgency import NO_RANK, RANKS, current_suggestions, ranks
+from db.why import why_no_result, without_result
 from dicom_node.core.ids import StudyId
 from dicom_node.core.states import StudyState, Urgency, WorkState
 from dicom_node.core.types import RoutingHeader
@@ -36,6 +37,7 @@ class StudyQuery:
         study_ids: only these; None for any.
         urgency: that of the most urgent suggestion that holds.
         suggested: only studies with a suggestion that holds.
+        without_result: only studies that lack a model's result, for whatever reason.
         received_after: the last instance came after that.
         by_priority: the most urgent first and then who has waited longest; else the
             latest first.
@@ -47,6 +49,7 @@ class StudyQuery:
     state: StudyState | None = None
     urgency: Urgency | None = None
     suggested: bool = False
+    without_result: bool = False
     received_after: datetime | None = None
     by_priority: bool = False
     limit: int = 50
@@ -73,6 +76,7 @@ class StudyLine:
         header: of its first instance that is no result of ours; None without one.
         suggestions: those that hold, the most urgent first.
         jobs: the latest of each model.
+        why: why there is no result, in a sentence; "" if there is.
         deliveries: how many of the jobs' deliveries are in which state.
         pruned_at: since when its files are gone.
     """
@@ -91,6 +95,7 @@ class StudyLine:
     suggestions: tuple[SuggestionLine, ...]
     jobs: tuple[JobSummary, ...]
     deliveries: Mapping[WorkState, int]
+    why: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,6 +174,8 @@ def _select(query: StudyQuery, now: datetime) -> "Select[int]":
         chosen = chosen.where(ranked.c.rank == RANKS[query.urgency])
     if query.suggested:
         chosen = chosen.where(ranked.c.rank.is_not(None))
+    if query.without_result:
+        chosen = chosen.where(without_result())
     if query.received_after is not None:
         chosen = chosen.where(studies.c.last_instance_at > query.received_after)
     order: Sequence[Any] = (studies.c.id.desc(),)
@@ -208,6 +215,11 @@ def _lines(
                 WorkState(item["state"])
                 for _, job in ran[row.id]
                 for item in job["deliveries"]
+            ),
+            why=why_no_result(
+                StudyState(row.state),
+                row.ignored_because,
+                [job for _, job in ran[row.id]],
             ),
         )
         for row in rows

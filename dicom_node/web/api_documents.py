@@ -48,6 +48,7 @@ def study(line: StudyLine) -> Document:
         "state": line.state,
         "revision": line.revision,
         "ignored_because": line.ignored_because,
+        "why_no_result": line.why,
         "modality": header.modality if header else "",
         "body_part_examined": header.body_part_examined if header else "",
         "instances": line.instances,

@@ -85,6 +85,7 @@ _STUDY: Final = {
     "state": one_of(StudyState),
     "revision": WHOLE,
     "ignored_because": or_null(TEXT),
+    "why_no_result": TEXT,
     "modality": TEXT,
     "body_part_examined": TEXT,
     "instances": WHOLE,

@@ -43,7 +43,7 @@ class Row:
     Args:
         first: the AI suggests to read it before others.
         says: sentences, and whether each is to be seen first.
-        why_not: why there is no result; "" if there is one, or none yet.
+        why_not: why there is no result; "" if there is one.
         patient: "" unless the reader may see it.
     """
 
@@ -133,7 +133,7 @@ def _query(shown: str, now: datetime) -> StudyQuery:
         "reading": StudyQuery(by_priority=True, received_after=now - _READING),
         "first": StudyQuery(by_priority=True, suggested=True),
         "open": StudyQuery(state=StudyState.RECEIVING),
-        "ignored": StudyQuery(state=StudyState.IGNORED),
+        "ignored": StudyQuery(without_result=True),
         "all": StudyQuery(),
     }[shown]
 
@@ -154,7 +154,7 @@ def _row(t: Catalogue, line: StudyLine, now: datetime, patient: str) -> Row:
         urgency=urgency,
         first=urgency in _FIRST,
         says=_says(t, line),
-        why_not=t.say(line.ignored_because or ""),
+        why_not=t.say(line.why),
         patient=patient,
         about=describe_instances(t, line),
         since=line.last_instance_at,
@@ -165,7 +165,7 @@ def _row(t: Catalogue, line: StudyLine, now: datetime, patient: str) -> Row:
 
 
 def _says(t: Catalogue, line: StudyLine) -> tuple[tuple[str, bool], ...]:
-    """Say what was found; why nothing was, in the model's words."""
+    """Say what was found."""
     if line.suggestions:
         return ((t.say(line.suggestions[0].reason), True),)
     said: list[tuple[str, bool]] = []
@@ -175,8 +175,4 @@ def _says(t: Catalogue, line: StudyLine) -> tuple[tuple[str, bool], ...]:
         findings = sorted(job["findings"], key=lambda item: not item["present"])
         for finding in findings[:_FINDINGS_MAX]:
             said.append((describe_finding(t, finding), bool(finding["present"])))
-        if not findings and job["outcome"]:
-            text = t.name("outcome", job["outcome"])
-            reason = t.say(job["reason"] or "")
-            said.append((f"{text}: {reason}" if reason else text, False))
     return tuple(said)

@@ -1,23 +1,25 @@
 """The pages as a browser without scripts reads them."""
 
 from collections.abc import Iterator
-from html import escape
+from dataclasses import replace
+from html import escape, unescape
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
 import db.audit
-from db import studies
+from db import studies, work
 from db.engine import Database
 from db.tables import versions
 from dicom_node.core.people import Role
-from dicom_node.core.states import Urgency
-from dicom_node.core.types import RoutingDecision, Verdict
-from tests.integration.db.samples import after
+from dicom_node.core.states import Outcome, Urgency
+from dicom_node.core.types import RoutingDecision, Setback, Settlement, Verdict
+from tests.integration.db.samples import after, claim, prediction, route_study
 from tests.integration.web.browser import Browser, Served, add_user, serving_desk
 from tests.integration.web.studies import (
     EVIL,
+    ROUTE,
     enter_study,
     fail_delivery,
     finish,
@@ -121,10 +123,56 @@ def test_a_study_that_no_route_took_says_why_in_one_sentence(served: Served) -> 
     found = studies.load(served.database, study)
     studies.settle(served.database, found, decision, now=after(1))
     browser = served.browser()
-    assert f"No AI: {escape(why)}".replace("&#x27;", "&#39;") in _text(browser, "/")
+    assert f"No AI result: {escape(why)}".replace("&#x27;", "&#39;") in _text(
+        browser, "/"
+    )
     page = _text(browser, "/studies/2.25.1")
     assert "does not hold" in page
     assert "Modality is MR; the route asks for CT" in page
+
+
+def test_every_study_without_a_result_is_in_one_tab_with_its_reason(
+    served: Served,
+) -> None:
+    database = served.database
+    done = enter_study(database, "2.25.1", accession="DONE")
+    finish(database, done, urgency=None)
+    old = enter_study(database, "2.25.2", accession="OLD")
+    route_study(database, old, ROUTE)
+    too_old = "Patient's Age is 64 years; the model covers 1 to 5 years"
+    outside = replace(
+        prediction(Outcome.NOT_EVALUATED, reason=too_old), findings=(), images=()
+    )
+    work.settle_job(
+        database,
+        claim(database),
+        Settlement(prediction=outside, reports=(), addressees=()),
+        now=after(4),
+    )
+    broken = enter_study(database, "2.25.3", accession="BROKEN")
+    route_study(database, broken, ROUTE)
+    work.fail(database, claim(database), Setback(reason="no memory"), now=after(4))
+    waits = enter_study(database, "2.25.4", accession="WAITS")
+    route_study(database, waits, ROUTE)
+    enter_study(database, "2.25.5", accession="COMES")
+    browser = served.browser()
+    text = unescape(_text(browser, "/?show=ignored"))
+    assert "DONE</a>" not in text
+    for reason in (
+        f"the model 'cxr' does not cover this study: {too_old}",
+        "the model 'cxr' failed: no memory",
+        "the model 'cxr' waits for its turn",
+        "images are still coming in",
+    ):
+        assert text.count(f"No AI result: {reason}") == 1
+    assert f"No AI result: the model 'cxr' does not cover this study: {too_old}" in (
+        unescape(_text(browser, "/studies/2.25.2"))
+    )
+    korean = unescape(_text(browser, "/?show=ignored", accept_language="ko"))
+    assert "모델 'cxr' 대상이 아닌 검사: Patient's Age 값은 64세; 모델 대상은" in korean
+    assert "No AI" not in korean
+    story = browser.get("/api/studies/2.25.3").json
+    assert story["why_no_result"] == "the model 'cxr' failed: no memory"
 
 
 def test_a_dead_letter_goes_out_again_with_one_click(served: Served) -> None:
