@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
 
 from db.codec import decode_header
 from db.columns import AnyRow
@@ -14,7 +14,7 @@ from db.desk_deliveries import DeliveryLine, deliveries_of
 from db.engine import Database
 from db.story import StudyStory
 from db.summary import JobSummary, StudyIds, summarise_jobs
-from db.tables import instances, studies, versions
+from db.tables import instances, jobs, reports, studies, versions
 from db.timeline import tell
 from db.urgency import NO_RANK, RANKS, current_suggestions, ranks
 from db.why import why_no_result, without_result
@@ -34,6 +34,7 @@ class StudyQuery:
     Args:
         accession: "" for any.
         part: the Accession Number only contains that, in either case of letters.
+        uid: a whole UID of the study, of an instance or of a report; "" for any.
         study_ids: only these; None for any.
         urgency: that of the most urgent suggestion that holds.
         suggested: only studies with a suggestion that holds.
@@ -45,6 +46,7 @@ class StudyQuery:
 
     accession: str = ""
     part: bool = False
+    uid: str = ""
     study_ids: Collection[StudyId] | None = None
     state: StudyState | None = None
     urgency: Urgency | None = None
@@ -166,6 +168,8 @@ def _select(query: StudyQuery, now: datetime) -> "Select[int]":
         )
     elif query.accession:
         chosen = chosen.where(studies.c.accession_number == query.accession)
+    if query.uid:
+        chosen = chosen.where(_has_uid(query.uid))
     if query.study_ids is not None:
         chosen = chosen.where(studies.c.id.in_(query.study_ids))
     if query.state is not None:
@@ -182,6 +186,20 @@ def _select(query: StudyQuery, now: datetime) -> "Select[int]":
     if query.by_priority:
         order = (rank, studies.c.last_instance_at, studies.c.id)
     return chosen.order_by(*order).limit(query.limit + 1).offset(query.offset)
+
+
+def _has_uid(uid: str) -> ColumnElement[bool]:
+    received = select(instances.c.study_id).where(instances.c.sop_instance_uid == uid)
+    written = (
+        select(jobs.c.study_id)
+        .join(reports, reports.c.job_id == jobs.c.id)
+        .where(reports.c.sop_instance_uid == uid)
+    )
+    return or_(
+        studies.c.study_instance_uid == uid,
+        studies.c.id.in_(received),
+        studies.c.id.in_(written),
+    )
 
 
 def _lines(

@@ -90,6 +90,7 @@ def search(request: Request, values: dict[str, Any]) -> StudyQuery:
     return StudyQuery(
         accession=whole or part,
         part=not whole,
+        uid=values["uid"] or "",
         study_ids=study_ids,
         state=StudyState(values["state"]) if values["state"] else None,
         urgency=Urgency(values["urgency"]) if values["urgency"] else None,

@@ -99,6 +99,11 @@ PAGING: Final = (LIMIT, OFFSET)
 STUDIES: Final = (
     words("accession", "whole Accession Number"),
     words("accession_part", "part of the Accession Number"),
+    Param(
+        name="uid",
+        text="whole Study Instance UID, or SOP Instance UID of an image or a report",
+        schema=UID.schema,
+    ),
     words("patient_id", "whole Patient ID"),
     words("patient_name", "whole patient name, as in the study", longest=192),
     choice("state", "where the study stands", StudyState),

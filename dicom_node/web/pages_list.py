@@ -88,7 +88,7 @@ class ListPages:
         return render(request, "list_rows.html" if part else "list.html", context)
 
     def search(self, request: Request) -> Response:
-        """Find studies by part of an Accession Number, whole Patient ID or name.
+        """Find studies by part of an Accession Number, whole Patient ID, name or UID.
 
         By POST: what is searched for stays out of addresses and histories.
         """
@@ -102,7 +102,10 @@ class ListPages:
                 *desk.find_by_patient("id", text),
                 *desk.find_by_patient("name", text),
             }
-            queries = [StudyQuery(accession=text, part=True, limit=_PAGE)]
+            queries = [
+                StudyQuery(uid=text, limit=_PAGE),
+                StudyQuery(accession=text, part=True, limit=_PAGE),
+            ]
             if patients:
                 gate.record(request.state.user.name, "searched", detail="patient")
                 queries.append(StudyQuery(study_ids=patients, limit=_PAGE))

@@ -11,7 +11,7 @@ from sqlalchemy import select
 import db.audit
 from db import studies, work
 from db.engine import Database
-from db.tables import versions
+from db.tables import instances, reports, versions
 from dicom_node.core.people import Role
 from dicom_node.core.states import Outcome, Urgency
 from dicom_node.core.types import RoutingDecision, Setback, Settlement, Verdict
@@ -107,6 +107,28 @@ def test_a_study_is_found_by_part_of_its_number_and_by_its_whole_patient(
         assert "/studies/2.25.1" in text
         assert "/studies/2.25.2" not in text
     assert "No study matches" in browser.post("/search", {"q": "Doe"}).body.decode()
+
+
+def test_a_study_is_found_by_its_uid_and_by_that_of_an_image_or_a_report(
+    served: Served,
+) -> None:
+    one = enter_study(served.database, "2.25.71", accession="KR-1")
+    finish(served.database, one, urgency=None)
+    enter_study(served.database, "2.25.72", accession="KR-2")
+    with served.database.read() as connection:
+        image = connection.execute(
+            select(instances.c.sop_instance_uid).where(instances.c.study_id == one)
+        ).scalar_one()
+        written = connection.execute(select(reports.c.sop_instance_uid)).scalar_one()
+    browser = served.browser()
+    browser.get("/")
+    for uid in ("2.25.71", image, written):
+        text = browser.post("/search", {"q": f" {uid} "}).body.decode()
+        assert "/studies/2.25.71" in text
+        assert "/studies/2.25.72" not in text
+        found = browser.get(f"/api/studies?uid={uid}").json["studies"]
+        assert [item["study_instance_uid"] for item in found] == ["2.25.71"]
+    assert "No study matches" in browser.post("/search", {"q": "2.25.7"}).body.decode()
 
 
 def test_a_study_that_no_route_took_says_why_in_one_sentence(served: Served) -> None:
