@@ -47,15 +47,22 @@ def file_head(
 
     Source: PS3.10 7.1.
     """
-    group = (
-        _VERSION
-        + _repeated(0x0002, b"UI", sop_class_uid)
-        + _element(0x0003, b"UI", sop_instance_uid)
-        + _repeated(0x0010, b"UI", transfer_syntax_uid)
-        + _IMPLEMENTATION
-        + _repeated(0x0016, b"AE", source_ae_title)
-    )
+    before, behind = _around(sop_class_uid, transfer_syntax_uid, source_ae_title)
+    group = before + _element(0x0003, b"UI", sop_instance_uid) + behind
     return _PREAMBLE + _GROUP_LENGTH.pack(2, 0, b"UL", 4, len(group)) + group
+
+
+@lru_cache(maxsize=256)
+def _around(
+    sop_class_uid: str, transfer_syntax_uid: str, source_ae_title: str
+) -> tuple[bytes, bytes]:
+    """Return the elements before and behind Media Storage SOP Instance UID."""
+    behind = (
+        _element(0x0010, b"UI", transfer_syntax_uid)
+        + _IMPLEMENTATION
+        + _element(0x0016, b"AE", source_ae_title)
+    )
+    return _VERSION + _element(0x0002, b"UI", sop_class_uid), behind
 
 
 def split_head(content: bytes | memoryview) -> int:
@@ -105,7 +112,6 @@ def _element(element: int, vr: bytes, value: str) -> bytes:
     return struct.pack("<HH2sH", 2, element, vr, len(encoded)) + encoded
 
 
-_repeated: Final = lru_cache(maxsize=256)(_element)
 _IMPLEMENTATION: Final = _element(0x0012, b"UI", IMPLEMENTATION_CLASS_UID) + _element(
     0x0013, b"SH", IMPLEMENTATION_VERSION_NAME
 )

@@ -5,6 +5,7 @@ Command sets are Implicit VR Little Endian with elements of group 0000 (PS3.7 6.
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from dicom_node.core.errors import CannotUnderstand
@@ -14,6 +15,7 @@ C_ECHO_RQ: Final = 0x0030
 N_EVENT_REPORT_RQ: Final = 0x0100
 _RESPONSE: Final = 0x8000
 _NO_DATA_SET: Final = 0x0101
+_RESPONDED_TO: Final = 0x0120
 
 MAX_COMMAND_BYTES: Final = 64 * 1024
 _COMMAND_LAST: Final = 0x03
@@ -51,17 +53,96 @@ def read_command(encoded: bytes | bytearray) -> Command:
         CannotUnderstand: it is not one of group 0000 with the elements that every
             request has.
     """
-    values: dict[int, bytes] = {}
     encoded = bytes(encoded)
+    return _command(encoded, _spans(encoded))
+
+
+class Requests:
+    """Reads the requests of one association, each of them much like the last."""
+
+    def __init__(self) -> None:
+        self._last: _Alike | None = None
+
+    def read(self, encoded: bytes) -> Command:
+        """Read a command set, see `read_command`."""
+        last = self._last
+        found = last.read(encoded) if last is not None else None
+        if found is None:
+            spans = _spans(encoded)
+            found = _command(encoded, spans)
+            self._last = _alike(found, encoded, spans)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """What a request has that differs from others in two values alone.
+
+    Args:
+        before: what comes before the value of Message ID.
+        between: what comes behind it, before that of Affected SOP Instance UID.
+        behind: what comes behind that, from `end` on.
+    """
+
+    command: Command
+    before: bytes
+    between: bytes
+    end: int
+    behind: bytes
+
+    def read(self, encoded: bytes) -> Command | None:
+        """Return the request; None if it differs in more."""
+        at, command = len(self.before), self.command
+        if (
+            len(encoded) != self.end + len(self.behind)
+            or not encoded.startswith(self.before)
+            or not encoded.startswith(self.between, at + 2)
+            or not encoded.startswith(self.behind, self.end)
+        ):
+            return None
+        return Command(
+            command.field,
+            encoded[at] | encoded[at + 1] << 8,
+            command.has_data_set,
+            command.sop_class_uid,
+            encoded[at + 2 + len(self.between) : self.end],
+            command.event_type,
+        )
+
+
+def _alike(
+    command: Command, encoded: bytes, spans: dict[int, tuple[int, int]]
+) -> _Alike | None:
+    """Take a request apart; None if it has no instance, or not in the usual order."""
+    message_id, uid = spans[0x0110], spans.get(0x1000)
+    if uid is None or uid[0] < message_id[1]:
+        return None
+    return _Alike(
+        command,
+        encoded[: message_id[0]],
+        encoded[message_id[1] : uid[0]],
+        uid[1],
+        encoded[uid[1] :],
+    )
+
+
+def _spans(encoded: bytes) -> dict[int, tuple[int, int]]:
+    """Return where the values of a command set begin and end."""
+    found: dict[int, tuple[int, int]] = {}
     position, end = 0, len(encoded)
     while position + 8 <= end:
         group, element, length = _ELEMENT.unpack_from(encoded, position)
         position += 8 + length
         if group or position > end:
             raise CannotUnderstand("a command set is malformed")
-        values[element] = encoded[position - length : position]
+        found[element] = (position - length, position)
     if position != end:
         raise CannotUnderstand("a command set is cut off")
+    return found
+
+
+def _command(encoded: bytes, spans: dict[int, tuple[int, int]]) -> Command:
+    values = {element: encoded[start:stop] for element, (start, stop) in spans.items()}
     return Command(
         _short(values, 0x0100),
         _short(values, 0x0110),
@@ -102,6 +183,46 @@ def response(command: Command, status: int) -> bytes:
         )
     )
     return _ELEMENT.pack(0, 0, 4) + struct.pack("<I", len(body)) + body
+
+
+def answer(
+    command: Command, status: int, *, context_id: int, max_pdu_bytes: int
+) -> bytes:
+    """Return the PDUs of the response to a request.
+
+    Args:
+        max_pdu_bytes: see `pdus`.
+    """
+    uid = command.sop_instance_uid
+    around = (
+        _around(command.sop_class_uid, len(uid), status, context_id, max_pdu_bytes)
+        if command.field == C_STORE_RQ
+        else None
+    )
+    if around is None:
+        encoded = response(command, status)
+        return pdus(context_id, encoded, max_pdu_bytes=max_pdu_bytes)
+    before, behind = around
+    return before + command.message_id.to_bytes(2, "little") + behind + uid
+
+
+@lru_cache(maxsize=256)  # of an association they differ in two values
+def _around(
+    sop_class_uid: bytes,
+    uid_length: int,
+    status: int,
+    context_id: int,
+    max_pdu_bytes: int,
+) -> tuple[bytes, bytes] | None:
+    """Return what comes around Message ID, up to an instance's UID, in one PDU."""
+    command = Command(C_STORE_RQ, 0, True, sop_class_uid, b"1" * uid_length)
+    encoded = response(command, status)
+    whole = pdus(context_id, encoded, max_pdu_bytes=max_pdu_bytes)
+    size = _PDU_HEADER.size + _PDV_HEADER.size
+    if uid_length % 2 or not uid_length or len(whole) != len(encoded) + size:
+        return None
+    at = size + _spans(encoded)[_RESPONDED_TO][0]
+    return whole[:at], whole[at + 2 : -uid_length]
 
 
 def _text(element: int, value: bytes) -> bytes:

@@ -1,8 +1,9 @@
 """Read the routing header out of a walked data set; no patient identity stays."""
 
-from dataclasses import replace
+from dataclasses import fields
 from datetime import date
 from functools import lru_cache
+from operator import attrgetter
 from typing import Final, Literal
 
 from pydicom.charset import decode_bytes, python_encoding
@@ -42,6 +43,9 @@ WANTED: Final = frozenset(
     if name.isupper() and isinstance(value, int)
 )
 
+# What the images of a series never, or seldom, have alike.
+OF_IMAGE: Final = frozenset({SOP_INSTANCE_UID, INSTANCE_NUMBER})
+
 # How stored values become pixels; only comparing files needs them.
 PLANAR_CONFIGURATION: Final = 0x00280006
 BITS_STORED: Final = 0x00280101
@@ -66,6 +70,10 @@ _OF_SERIES: Final = tuple(
     )
 )
 _SERIES_KEPT: Final = 64
+_NAMES: Final = tuple(
+    item.name for item in fields(RoutingHeader) if item.name != "instance_number"
+)
+_values: Final = attrgetter(*_NAMES)
 
 
 class Header:
@@ -115,9 +123,15 @@ class Header:
         """Return what completion and routing need."""
         values = self._values
         of_series = tuple([values.get(tag) for tag in _OF_SERIES])
-        header = _routing(of_series, self._order, has_pixels)
+        return self.numbered(_routing(of_series, self._order, has_pixels))
+
+    def numbered(self, header: RoutingHeader) -> RoutingHeader:
+        """Return the header of another image of the series with this one's number."""
         number = self.number(INSTANCE_NUMBER)
-        return header if number is None else replace(header, instance_number=number)
+        if number == header.instance_number:
+            return header
+        others = dict(zip(_NAMES, _values(header), strict=True))
+        return RoutingHeader(**others, instance_number=number)
 
     def _routing(self, *, has_pixels: bool) -> RoutingHeader:
         """Decode what the images of a series nearly always have alike."""

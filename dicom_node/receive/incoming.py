@@ -11,6 +11,7 @@ from dicom_node.receive.doubts import PublishedFiles
 
 # What the scan looks at lies here nearly always.
 HEAD_BYTES: Final = 64 * 1024
+_PIECES: Final = 64
 
 
 class PartFile(Part, Protocol):
@@ -48,9 +49,11 @@ class Incoming:
     ) -> None:
         self._files = files
         self._file_head = file_head
-        self._fragments: list[memoryview] = []
+        # The head goes to the file with the first of them.
+        self._fragments: list[bytes | memoryview] = [file_head]
         self._digest = dataset_digest()
-        self._head = bytearray()
+        self._beginning: list[bytes] = []
+        self._missing = HEAD_BYTES
         self._part: PartFile | None = None
         self.refusal = refusal
         self.size_bytes = 0
@@ -62,13 +65,13 @@ class Incoming:
         self.size_bytes += len(fragment)
         if self._part is not None:
             self._fragments.append(fragment)
-        elif not self._head:
+        elif not self._beginning:
             # Who asks why it was refused asks by study: its UID is in here.
-            self._head += fragment[:HEAD_BYTES]
+            self._beginning.append(bytes(fragment[:HEAD_BYTES]))
 
     def flush(self) -> None:
         """Write what was taken."""
-        if self._fragments:
+        if self._fragments and self._part is not None:
             self._guard(self._write)
             self._fragments.clear()
 
@@ -99,7 +102,7 @@ class Incoming:
     @property
     def head(self) -> bytes:
         """The first bytes of the data set."""
-        return bytes(self._head)
+        return b"".join(self._beginning)
 
     @property
     def digest(self) -> str:
@@ -117,15 +120,20 @@ class Incoming:
     def _open(self) -> None:
         self._files.require_space()
         self._part = self._files.begin()
-        self._part.write([self._file_head])
 
     def _write(self) -> None:
-        for fragment in self._fragments:
-            self._digest.update(fragment)
-            missing = HEAD_BYTES - len(self._head)
-            if missing > 0:
-                self._head += fragment[:missing]
-        self.part.write(self._fragments)
+        fragments, update = self._fragments, self._digest.update
+        self.part.write(fragments)
+        if fragments[0] is self._file_head:
+            del fragments[0]
+        for fragment in fragments:
+            update(fragment)
+            if self._missing > 0:
+                beginning = bytes(fragment[: self._missing])
+                self._missing -= len(beginning)
+                self._beginning.append(beginning)
+        if len(self._beginning) > _PIECES:  # many small ones take more than their bytes
+            self._beginning = [self.head]
 
     def _guard(self, step: Callable[[], None]) -> None:
         try:

@@ -12,10 +12,9 @@ from dicom_node.receive.command import (
     MAX_COMMAND_BYTES,
     N_EVENT_REPORT_RQ,
     Command,
-    pdus,
-    read_command,
+    Requests,
+    answer,
     read_uid,
-    response,
 )
 from dicom_node.receive.contexts import STORAGE_COMMITMENT, VERIFICATION
 from dicom_node.receive.events import (
@@ -90,6 +89,8 @@ class Messages:
         self._store = handlers.store
         self._events = handlers.events
         self._limits = limits
+        self._max_bytes = limits.max_bytes
+        self._requests = Requests()
         self._encoded = bytearray()
         self._command_bytes = 0
         self._context_id = 0
@@ -134,9 +135,9 @@ class Messages:
         incoming = self._incoming
         if incoming is None or context_id != self._context_id:
             return self._event_data(context_id, fragment, last=last)
-        self._taken += len(fragment)
         incoming.add(fragment)
-        if incoming.size_bytes > self._limits.max_bytes:
+        self._taken = size_bytes = incoming.size_bytes
+        if size_bytes > self._max_bytes:
             incoming.refuse(OutOfResources("a data set is longer than the limit"))
             self._refuse_early(incoming)
             raise Broken("a data set is longer than the limit", ABORT_BY_NODE)
@@ -178,7 +179,7 @@ class Messages:
         self._begun = False
         context = self._channel.contexts.get(self._context_id)
         try:
-            command = self._command = read_command(self._encoded)
+            command = self._command = self._requests.read(bytes(self._encoded))
         except CannotUnderstand as error:
             raise Broken(str(error)) from None
         finally:
@@ -274,10 +275,15 @@ class Messages:
         command = self._command
         if command is None:
             return
-        encoded = response(command, status)
         if done:
             self._command = self._request = None
-        self._channel.send(
-            pdus(self._context_id, encoded, max_pdu_bytes=self._channel.max_pdu_bytes)
+        channel = self._channel
+        channel.send(
+            answer(
+                command,
+                status,
+                context_id=self._context_id,
+                max_pdu_bytes=channel.max_pdu_bytes,
+            )
         )
         self._since = time.monotonic()

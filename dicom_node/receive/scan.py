@@ -24,7 +24,8 @@ from dicom_node.receive.layout import (
     PixelElement,
 )
 from dicom_node.receive.limits import ScanLimits as ScanLimits
-from dicom_node.receive.progress import Wanted
+from dicom_node.receive.progress import Prefix, Wanted
+from dicom_node.receive.series import Series, SeriesPart
 from dicom_node.receive.structures import Structures
 from dicom_node.receive.view import DatasetView as DatasetView
 from dicom_node.receive.view import Source
@@ -43,6 +44,7 @@ _ENCODINGS: Final = {
 }
 _WANTED: Final = Wanted(WANTED)
 _STRUCTURES: Final = Structures(_WANTED)
+_SERIES: Final = Series()
 _BITS_OF_FLOAT: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 
 
@@ -74,7 +76,25 @@ def scan(
     """
     view = as_walked(view, transfer_syntax_uid, limits)
     encoding = encoding_of(transfer_syntax_uid)
-    prefix = _STRUCTURES.find(view, encoding, limits)
+    structure = _STRUCTURES.find(view, encoding, limits)
+    if structure is None:
+        return _walked(view, encoding, limits)
+    part = _SERIES.find(structure, view, encoding)
+    if part is not None:
+        return _of_series(
+            part, Header(structure.of_image(view.head), little=encoding.little)
+        )
+    scanned = _walked(view, encoding, limits, structure.prefix(view.head))
+    _SERIES.learn(structure, view, encoding, _part_of(scanned))
+    return scanned
+
+
+def _walked(
+    view: DatasetView,
+    encoding: Encoding,
+    limits: ScanLimits,
+    prefix: Prefix | None = None,
+) -> ScannedDataset:
     with Source(view) as source:
         elements = walk(source, encoding, wanted=_WANTED, limits=limits, prefix=prefix)
     if prefix is None:
@@ -93,6 +113,29 @@ def scan(
         series_instance_uid=SeriesInstanceUID(series_uid),
         header=header.routing(has_pixels=bool(elements.pixels)),
         pixels=elements.pixels,
+    )
+
+
+def _part_of(scanned: ScannedDataset) -> SeriesPart:
+    return SeriesPart(
+        sop_class_uid=scanned.sop_class_uid,
+        study_instance_uid=scanned.study_instance_uid,
+        series_instance_uid=scanned.series_instance_uid,
+        header=scanned.header,
+        pixels=scanned.pixels,
+    )
+
+
+def _of_series(part: SeriesPart, header: Header) -> ScannedDataset:
+    """Check what an image of a series that was checked has of its own."""
+    sop_instance_uid = _uid(header, tags.SOP_INSTANCE_UID, "SOP Instance UID")
+    return ScannedDataset(
+        sop_class_uid=part.sop_class_uid,
+        sop_instance_uid=SOPInstanceUID(sop_instance_uid),
+        study_instance_uid=part.study_instance_uid,
+        series_instance_uid=part.series_instance_uid,
+        header=header.numbered(part.header),
+        pixels=part.pixels,
     )
 
 

@@ -26,6 +26,7 @@ _ABORT: Final = 7
 _KNOWN: Final = range(1, 8)
 _PDU_HEADER: Final = struct.Struct(">BxI")
 _PDV_HEADER: Final = struct.Struct(">IBB")
+_HEADERS: Final = struct.Struct(">BxIIBB")
 _COMMAND: Final = 1
 _LAST: Final = 2
 # Some senders count the PDU's header into the length that they may send.
@@ -80,7 +81,7 @@ class PduReader:
         sink: Sink,
         *,
         max_pdu_bytes: int,
-        buffer_bytes: int = 128 * 1024,
+        buffer_bytes: int = 256 * 1024,
     ) -> None:
         self._connection = connection
         self._sink = sink
@@ -160,7 +161,11 @@ class PduReader:
         while at < end and not self._end:
             left = self._fragment_left
             if not left:
-                start = self._next_fragment(at, end)
+                start = at
+                if not self._pdu_left and end - at >= _HEADERS.size:
+                    start = self._whole_fragment(at)
+                if start == at:
+                    start = self._next_fragment(at, end)
                 if start == at:
                     break
                 at = start
@@ -176,6 +181,15 @@ class PduReader:
                 sink.data(self._context_id, view[at:stop], last=last)
             at = stop
         return at
+
+    def _whole_fragment(self, at: int) -> int:
+        """Read the headers of a PDU with one fragment; return `at` if it is not one."""
+        kind, length, size, context_id, control = _HEADERS.unpack_from(self._view, at)
+        if kind != _P_DATA_TF or not 2 < size == length - 4 <= self._max_pdu_bytes - 4:
+            return at
+        self._fragment_left = size - 2
+        self._context_id, self._control = context_id, control
+        return at + _HEADERS.size
 
     def _next_fragment(self, at: int, end: int) -> int:
         """Read the headers at `at`; return what lies behind, or `at` again to wait."""

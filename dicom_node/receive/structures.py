@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dicom_node.receive.elements import Walk
+from dicom_node.receive.header import OF_IMAGE
 from dicom_node.receive.layout import PIXEL_TAGS, Elements, Encoding
 from dicom_node.receive.limits import ScanLimits
 from dicom_node.receive.private import PrivateBlocks
@@ -25,7 +26,7 @@ _MAX_MISSED: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """Where a walk looked and what it saw.
 
     Args:
@@ -38,20 +39,27 @@ class _Look:
     mask: int
     seen: int
 
+    def fits(self, head: bytes) -> bool:
+        """Say whether a walk would see the same here."""
+        there = int.from_bytes(head[self.start : self.stop], "little")
+        return there & self.mask == self.seen
 
-@dataclass(frozen=True, slots=True)
-class _Structure:
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Structure:
     """What a walk saw up to the pixels, and what it found.
 
     Args:
         position: where the pixel element begins, or the end.
         values: tag, start and end of what is wanted.
+        of_series: start and end of those that the images of a series have alike.
     """
 
     limits: ScanLimits
     position: int
-    looks: tuple[_Look, ...]
+    looks: tuple[Look, ...]
     values: tuple[tuple[int, int, int], ...]
+    of_series: tuple[tuple[int, int], ...]
     count: int
     empty: int
     blocks: PrivateBlocks
@@ -60,11 +68,23 @@ class _Structure:
         """Say whether a walk over this data set would take the same way."""
         if self.position > len(head):
             return False
-        for look in self.looks:
-            there = int.from_bytes(head[look.start : look.stop], "little")
-            if there & look.mask != look.seen:
-                return False
-        return True
+        return all([look.fits(head) for look in self.looks])
+
+    def of_image(self, head: bytes) -> dict[int, bytes]:
+        """Return the values that every image of a series has of its own."""
+        return {
+            tag: head[start:stop] for tag, start, stop in self.values if tag in OF_IMAGE
+        }
+
+    def prefix(self, head: bytes) -> Prefix:
+        """Return how far a walk over a data set that fits has come at the pixels."""
+        return Prefix(
+            position=self.position,
+            count=self.count,
+            empty=self.empty,
+            values={tag: head[start:stop] for tag, start, stop in self.values},
+            blocks=self.blocks.copy(),
+        )
 
 
 class Structures:
@@ -76,14 +96,14 @@ class Structures:
 
     def __init__(self, wanted: Wanted) -> None:
         self._wanted = wanted
-        self._known: dict[Encoding, tuple[_Structure, ...]] = {}
+        self._known: dict[Encoding, tuple[Structure, ...]] = {}
         self._missed: dict[tuple[Encoding, int], None] = {}
         self._lock = threading.Lock()
 
     def find(
         self, view: DatasetView, encoding: Encoding, limits: ScanLimits
-    ) -> Prefix | None:
-        """Return how far a walk has come at the pixels, None if it has to be walked."""
+    ) -> Structure | None:
+        """Return the structure of a data set, None if it has to be walked."""
         head, size = view.head, view.size_bytes
         pixels = _PIXEL_DATA[encoding.little]
         for known in self._known.get(encoding, ()):
@@ -93,13 +113,7 @@ class Structures:
                 and known.limits is limits
                 and known.fits(head)
             ):
-                return Prefix(
-                    position=position,
-                    count=known.count,
-                    empty=known.empty,
-                    values={tag: head[start:stop] for tag, start, stop in known.values},
-                    blocks=known.blocks.copy(),
-                )
+                return known
         return None
 
     def learn(
@@ -143,7 +157,7 @@ class _Recorder(Walk):
         self._spans: list[tuple[int, int, int]] = []
         self._fit = True
 
-    def record(self, encoding: Encoding, wanted: Wanted) -> _Structure | None:
+    def record(self, encoding: Encoding, wanted: Wanted) -> Structure | None:
         """Return the structure, None if it is not worth remembering."""
         blocks = PrivateBlocks()
         try:
@@ -153,11 +167,18 @@ class _Recorder(Walk):
         looks = _join(self._looks, bytes(self.data)) if self._fit else ()
         if not looks or sum(look.stop - look.start for look in looks) > _MAX_LOOKED:
             return None
-        return _Structure(
+        return Structure(
             limits=self.limits,
             position=self.position,
             looks=looks,
             values=tuple(self._spans),
+            of_series=tuple(
+                [
+                    (start, stop)
+                    for tag, start, stop in self._spans
+                    if tag not in OF_IMAGE
+                ]
+            ),
             count=self.limits.max_elements - self.elements_left,
             empty=self.limits.max_empty_elements - self.empty_left,
             blocks=blocks,
@@ -186,7 +207,7 @@ class _Recorder(Walk):
             raise _Stop
 
 
-def _join(looks: list[tuple[int, int]], head: bytes) -> tuple[_Look, ...]:
+def _join(looks: list[tuple[int, int]], head: bytes) -> tuple[Look, ...]:
     """Make one of what was looked at close to one another."""
     joined: list[list[tuple[int, int]]] = []
     end = -1 - _MAX_GAP
@@ -198,11 +219,11 @@ def _join(looks: list[tuple[int, int]], head: bytes) -> tuple[_Look, ...]:
     return tuple(_mask(group, head) for group in joined)
 
 
-def _mask(looks: list[tuple[int, int]], head: bytes) -> _Look:
+def _mask(looks: list[tuple[int, int]], head: bytes) -> Look:
     first, last = looks[0][0], max(stop for _, stop in looks)
     ones = bytearray(last - first)
     for start, stop in looks:
         ones[start - first : stop - first] = b"\xff" * (stop - start)
     mask = int.from_bytes(ones, "little")
     there = int.from_bytes(head[first:last], "little")
-    return _Look(start=first, stop=last, mask=mask, seen=there & mask)
+    return Look(start=first, stop=last, mask=mask, seen=there & mask)

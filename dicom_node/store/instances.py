@@ -69,8 +69,11 @@ class PartFile:
             OutOfResources: the disk does not take them.
         """
         try:
-            for start in range(0, len(buffers), _IOV_MAX):
-                self._write(buffers[start : start + _IOV_MAX])
+            if len(buffers) <= _IOV_MAX:
+                self._write(buffers)
+            else:
+                for start in range(0, len(buffers), _IOV_MAX):
+                    self._write(buffers[start : start + _IOV_MAX])
         except OSError as error:
             raise out_of_resources(error) from None
         if self.size_bytes > self._space_at:
