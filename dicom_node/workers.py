@@ -10,6 +10,9 @@ from dicom_node.core.errors import ConfigError
 
 _COUNT = "import torch; print(torch.cuda.device_count())"
 _COUNT_SECONDS = 120.0
+# Threads of a model that wait for one another would spin, and take the cores from those
+# that decode.
+_CALM = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "2000"}
 
 
 def count_workers(models: ModelsTable) -> int:
@@ -64,6 +67,15 @@ def _device(wanted: str, worker: int) -> str:
     if not devices:
         return "cpu" if wanted == "auto" else wanted
     return f"cuda:{(worker - 1) % devices}"
+
+
+def calm_threads() -> None:
+    """Let threads of a model sleep while they wait, unless the environment differs.
+
+    To be called before torch is imported: its OpenMP reads the environment once.
+    """
+    for name, value in _CALM.items():
+        os.environ.setdefault(name, value)
 
 
 def name_workers(workers: int) -> tuple[str, ...]:

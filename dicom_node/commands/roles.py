@@ -23,6 +23,7 @@ from dicom_node.service import Loop, Stop
 from dicom_node.supervise import LISTENING, Supervisor
 from dicom_node.workers import (
     bind_worker,
+    calm_threads,
     count_workers,
     name_workers,
     worker_arguments,
@@ -91,6 +92,7 @@ def receive(options: argparse.Namespace) -> int:
 
 def work(options: argparse.Namespace) -> int:
     """Complete studies, route them and infer."""
+    calm_threads()
     settings = bind_worker(
         start_role(options).settings, worker=options.worker, workers=options.workers
     )
