@@ -12,7 +12,7 @@ from db.desk_tables import commitments
 from db.engine import Database
 from db.sending import STAGE_SENT
 from db.tables import deliveries
-from db.transitions import Kind, Move, held, move
+from db.transitions import NO_LEASE, Kind, Move, held, move
 from dicom_node.core.errors import LostRace
 from dicom_node.core.states import Proof, WorkState
 from dicom_node.core.types import Delivery
@@ -173,8 +173,7 @@ def await_answer(
         reason="sent; waits for the storage commitment",
     )
     values = {
-        "lease_owner": None,
-        "lease_until": None,
+        **NO_LEASE,
         "not_before": until,
         "reason": step.reason,
     }

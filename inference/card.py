@@ -26,6 +26,7 @@ from inference.card_tables import (
 )
 from inference.card_text import write_card as write_card
 from inference.select.spec import SelectionSpec
+from inference.text_file import read_text
 
 CARD_NAME = "card.toml"
 CARD_LIMIT_BYTES = 8 << 20
@@ -66,7 +67,7 @@ def load_card(folder: Path) -> ModelCard:
 def examine_card(folder: Path) -> CardReading:
     """Read the card of a folder as far as it can be read, and name every fault."""
     try:
-        document = tomllib.loads(_read_text(folder / CARD_NAME))
+        document = tomllib.loads(_read(folder, CARD_NAME))
     except BundleError as error:
         return CardReading(card=None, faults=(str(error),))
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -178,7 +179,7 @@ def _concept(table: ConceptTable) -> CodedConcept:
 
 def _read_labels(folder: Path, table: LabelsTable) -> tuple[ClassSpec, ...]:
     """Make a class of each line; its code is the line's place, from 0."""
-    lines = _read_text(folder / table.file).splitlines()
+    lines = _read(folder, table.file).splitlines()
     labels = [" ".join(line.replace("\\", "/").split()) for line in lines]
     while labels and not labels[-1]:
         labels.pop()
@@ -199,16 +200,6 @@ def _read_labels(folder: Path, table: LabelsTable) -> tuple[ClassSpec, ...]:
     )
 
 
-def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(CARD_LIMIT_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise BundleError(f"{path.name} cannot be read: {reason}") from error
-    if len(content) > CARD_LIMIT_BYTES:
-        raise BundleError(f"{path.name} is larger than {CARD_LIMIT_BYTES} bytes")
-    try:
-        return content.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise BundleError(f"{path.name} is not UTF-8 text") from error
+def _read(folder: Path, name: str) -> str:
+    path = folder / name
+    return read_text(path, path.name, limit_bytes=CARD_LIMIT_BYTES)

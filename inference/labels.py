@@ -14,6 +14,7 @@ from dicom_node.core.errors import BundleError
 from dicom_node.core.types import CodedConcept
 from inference.api import ClassSpec
 from inference.card_tables import ClassTable
+from inference.text_file import read_text
 
 LIMIT_BYTES: Final = 8 << 20
 PRIVATE_SCHEME: Final = "99DCMNODE"
@@ -45,7 +46,7 @@ def read_labels(path: Path) -> tuple[ClassSpec, ...]:
     Raises:
         BundleError: every fault of the list, with its line or place.
     """
-    text = _read_text(path)
+    text = read_text(path, "the labels", limit_bytes=LIMIT_BYTES)
     kind = path.suffix.lower()
     if kind == ".toml":
         rows = _toml_rows(text, path.name)
@@ -85,21 +86,6 @@ def private_concept(label: str) -> CodedConcept:
         digest = hashlib.sha256(label.encode()).hexdigest()[:6].upper()
         slug = f"{slug[: _VALUE_LIMIT - 7]}-{digest}".lstrip("-")
     return CodedConcept(value=slug, scheme=PRIVATE_SCHEME, meaning=meaning or slug)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            content = file.read(LIMIT_BYTES + 1)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise BundleError(f"the labels cannot be read: {reason}") from error
-    if len(content) > LIMIT_BYTES:
-        raise BundleError(f"{path.name} is larger than {LIMIT_BYTES} bytes")
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BundleError(f"{path.name} is not UTF-8 text") from error
 
 
 def _toml_rows(text: str, name: str) -> list[tuple[str, Row]]:

@@ -10,7 +10,7 @@ from pydicom.uid import (
     EnhancedSRStorage,
 )
 
-from config.destinations import SRClass
+from config.destinations import DestinationTable, SRClass
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.states import ReportKind
@@ -21,6 +21,18 @@ SR_CLASS_UIDS: Final[dict[SRClass, str]] = {
     "comprehensive": str(ComprehensiveSRStorage),
     "enhanced": str(EnhancedSRStorage),
 }
+
+
+def kinds_of(settings: DestinationTable) -> tuple[ReportKind, ...]:
+    """Return the kinds of objects that a destination gets."""
+    return tuple(ReportKind(name) for name in settings.objects)
+
+
+def sr_classes_of(settings: DestinationTable) -> tuple[str, ...]:
+    """Return the UIDs of the SR classes it takes, best first; none without reports."""
+    if ReportKind.SR not in kinds_of(settings):
+        return ()
+    return tuple(SR_CLASS_UIDS[name] for name in settings.sr_classes)
 
 
 def rank_reports(

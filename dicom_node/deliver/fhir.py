@@ -9,11 +9,10 @@ from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReportFile, Sent
-from dicom_node.deliver.choose import read_report
 from dicom_node.deliver.fhir_answer import read_answer
 from dicom_node.deliver.http import HttpPeer, HttpRequest, exchange
 from dicom_node.deliver.http_status import refused
-from dicom_node.deliver.message import only_message
+from dicom_node.deliver.message import take_message
 
 _JSON: Final = "application/fhir+json"
 _VERSIONS: Final = ("4.0", "4.3")  # R4 and R4B agree on what is sent
@@ -41,10 +40,7 @@ class FHIRDestination:
         Raises:
             DeliveryError: not taken; `retryable` says whether to try again.
         """
-        file = only_message(reports, chosen)
-        content = read_report(file)
-        name = file.report.sop_instance_uid
-        on_chosen(name)
+        name, content = take_message(reports, chosen, on_chosen)
         request = HttpRequest(
             method="POST",
             path="",

@@ -7,9 +7,8 @@ from pathlib import Path
 from config.destinations import DestinationTable
 from dicom_node.core.errors import ConfigError, DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
-from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReportFile, Sent
-from dicom_node.deliver.choose import SR_CLASS_UIDS, rank_reports, read_report
+from dicom_node.deliver.choose import kinds_of, rank_reports, read_report, sr_classes_of
 from dicom_node.deliver.status import SUCCESS
 
 
@@ -22,12 +21,8 @@ class FolderDestination:
                 f"destination '{settings.name}' of kind 'folder' needs folder"
             )
         self.name = settings.name
-        self.kinds = tuple(ReportKind(name) for name in settings.objects)
-        self.sop_class_uids = tuple(
-            SR_CLASS_UIDS[name]
-            for name in settings.sr_classes
-            if ReportKind.SR in self.kinds
-        )
+        self.kinds = kinds_of(settings)
+        self.sop_class_uids = sr_classes_of(settings)
         self.send_not_evaluated = settings.send_not_evaluated
         self._folder: Path = settings.folder
 

@@ -12,7 +12,7 @@ from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReportFile, Sent
 from dicom_node.deliver.association import Link, NothingAccepted, associate
-from dicom_node.deliver.choose import SR_CLASS_UIDS, rank_reports, read_report
+from dicom_node.deliver.choose import kinds_of, rank_reports, read_report, sr_classes_of
 from dicom_node.deliver.peer import peer_of
 from dicom_node.deliver.probe import (
     SYNTAXES,
@@ -31,12 +31,8 @@ class DicomDestination:
 
     def __init__(self, settings: DestinationTable, calling_ae_title: str) -> None:
         self.name = settings.name
-        self.kinds = tuple(ReportKind(name) for name in settings.objects)
-        self.sop_class_uids = tuple(
-            SR_CLASS_UIDS[name]
-            for name in settings.sr_classes
-            if ReportKind.SR in self.kinds
-        )
+        self.kinds = kinds_of(settings)
+        self.sop_class_uids = sr_classes_of(settings)
         self.send_not_evaluated = settings.send_not_evaluated
         self._settings = settings
         self._peer = peer_of(settings, calling_ae_title)

@@ -12,7 +12,7 @@ from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReportFile, Sent
-from dicom_node.deliver.choose import SR_CLASS_UIDS, rank_reports, read_report
+from dicom_node.deliver.choose import kinds_of, rank_reports, read_report, sr_classes_of
 from dicom_node.deliver.http import HttpAnswer, HttpPeer, HttpRequest, exchange
 from dicom_node.deliver.http_status import refused
 from dicom_node.deliver.qido import check_queries
@@ -35,12 +35,8 @@ class StowDestination:
 
     def __init__(self, settings: DestinationTable) -> None:
         self.name = settings.name
-        self.kinds = tuple(ReportKind(name) for name in settings.objects)
-        self.sop_class_uids = tuple(
-            SR_CLASS_UIDS[name]
-            for name in settings.sr_classes
-            if ReportKind.SR in self.kinds
-        )
+        self.kinds = kinds_of(settings)
+        self.sop_class_uids = sr_classes_of(settings)
         self.send_not_evaluated = settings.send_not_evaluated
         self._reads_back = settings.read_back == "qido"
         self._peer = HttpPeer.from_table(settings)

@@ -17,11 +17,10 @@ from dicom_node.core.errors import ConfigError, DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReportFile, Sent
-from dicom_node.deliver.choose import read_report
 from dicom_node.deliver.http import HttpAnswer, HttpPeer, HttpRequest, exchange, reach
 from dicom_node.deliver.http_peer import read_secret
 from dicom_node.deliver.http_status import refused
-from dicom_node.deliver.message import only_message
+from dicom_node.deliver.message import take_message
 
 _SHORTEST_SECRET: Final = 16
 _CONFLICT: Final = 409  # an earlier attempt of the same key is still in hand there
@@ -61,10 +60,7 @@ class WebhookDestination:
         Raises:
             DeliveryError: not taken; `retryable` says whether to try again.
         """
-        file = only_message(reports, chosen)
-        content = read_report(file)
-        name = file.report.sop_instance_uid
-        on_chosen(name)
+        name, content = take_message(reports, chosen, on_chosen)
         answer = self._post(content, name)
         return Sent(status=answer.status, sop_instance_uid=name)
 

@@ -133,3 +133,16 @@ def test_a_label_file_gives_one_class_per_line(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("tench\n\nshark\n")
     with pytest.raises(BundleError, match=r"labels\.txt"):
         load_card(tmp_path)
+
+
+def test_the_mark_that_windows_editors_write_is_no_part_of_a_label(
+    tmp_path: Path,
+) -> None:
+    text = write_card(make_card(tmp_path))
+    start, end = text.index("[[classes]]"), text.index("# score = activation")
+    labels = '[labels]\nfile = "labels.txt"\nscheme = "99LABELS"\n\n'
+    (tmp_path / "card.toml").write_text(
+        text[:start] + labels + text[end:], encoding="utf-8-sig"
+    )
+    (tmp_path / "labels.txt").write_text("tench\nshark\n", encoding="utf-8-sig")
+    assert [item.name for item in load_card(tmp_path).classes] == ["tench", "shark"]
