@@ -76,3 +76,11 @@ def latest(database: Database, study_id: StudyId) -> tuple[StoredResult, ...]:
         for row in rows  # of several runs of a job the last one stays
     }
     return tuple(found.values())
+
+
+def latest_of_model(
+    database: Database, study_id: StudyId, model: str
+) -> Prediction | None:
+    """Return what a model said of a study last, None if it never said anything."""
+    found = [one for one in latest(database, study_id) if one.job.model == model]
+    return found[0].prediction if found else None

@@ -45,9 +45,10 @@ from dicom_node.core.types import (
     Recorded,
     RoutingDecision,
     Setback,
+    Settlement,
 )
 from dicom_node.delivering import Outbox as Outbox
-from dicom_node.store.inputs import open_inputs
+from dicom_node.store.inputs import intact_inputs, open_inputs
 from dicom_node.writing import Writing
 
 
@@ -165,5 +166,23 @@ def _try_again(work: Work, job: Job, reason: str) -> Outcome:
 
 
 def _give_up(work: Work, job: Job, reason: str) -> Outcome:
-    db.work.fail(work.database, job, Setback(reason=reason), now=work.clock.now())
+    """End the job without a result; messages of an earlier revision are withdrawn."""
+    try:
+        withdrawal = _withdrawal(work, job, reason)
+    except (ReportError, StoreError):
+        withdrawal = None
+        reason += "; what was told of an earlier revision could not be withdrawn"
+    now = work.clock.now()
+    if withdrawal is None:
+        db.work.fail(work.database, job, Setback(reason=reason), now=now)
+    else:
+        db.outbox.settle_job(work.database, job, withdrawal, now=now)
     return Outcome.FAILED
+
+
+def _withdrawal(work: Work, job: Job, reason: str) -> Settlement | None:
+    if not any(work.writing.told(job)):
+        return None
+    study = db.studies.load(work.database, job.study_id, revision=job.revision)
+    files = intact_inputs(work.instances, study.evidence)
+    return work.writing.withdraw(job, study, files, reason=reason)

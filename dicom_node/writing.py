@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import db.reports
+import db.results
 from db.engine import Database
 from dicom_node.core.clock import Clock
 from dicom_node.core.ids import SOPClassUID
@@ -23,12 +24,13 @@ from dicom_node.core.types import (
     Report,
     Settlement,
     Study,
+    Suggestion,
 )
 from dicom_node.core.writing import Result
 
 _WITHOUT_RESULT = (Outcome.NOT_EVALUATED, Outcome.FAILED)
-# The same for every destination; the others are written for each.
-_OBJECTS = (ReportKind.SC, ReportKind.KOS)
+# The same for every destination; messages are written for each.
+_OBJECTS = (ReportKind.SR, ReportKind.SC, ReportKind.KOS)
 _MESSAGES = (ReportKind.HL7, ReportKind.FHIR, ReportKind.WEBHOOK)
 
 
@@ -65,8 +67,9 @@ class Writing:
             StoreError: the disk does not take it.
         """
         names = name_receivers(job.destinations, self.destinations, prediction.outcome)
-        told = self._to_be_withdrawn(job, prediction)
-        wanted = tuple((*self._addressees(job, names), *told))
+        wanted = tuple(self._addressees(job, names))
+        if prediction.outcome in _WITHOUT_RESULT:
+            wanted += tuple(one for one in self.told(job) if one not in wanted)
         suggestion = None
         if self.suggest is not None and prediction.outcome not in _WITHOUT_RESULT:
             suggestion = self.suggest.suggest(prediction, now=self.clock.now())
@@ -82,40 +85,62 @@ class Writing:
             suggestion=suggestion,
         )
         reports += tuple(self._further(result, wanted))
-        written = {(report.kind, report.destination) for report in reports}
-        return Settlement(
-            prediction=prediction,
-            reports=reports,
-            addressees=tuple(
-                one
-                for one in wanted
-                if written.intersection({(one.kind, ""), (one.kind, one.destination)})
-            ),
-            suggestion=suggestion,
-            state=_settled_state(prediction),
-        )
+        return _settlement(prediction, reports, wanted, suggestion=suggestion)
 
     def _addressees(self, job: Job, names: Sequence[str]) -> Iterator[Addressee]:
         """Say who gets which kind; structured reports first."""
-        objects = self.objects.get(job.route)
+        objects = self.objects.get(job.route, frozenset(_OBJECTS))
+        allowed = tuple(kind for kind in _OBJECTS if kind in objects)
         for kind in ReportKind:
             for name in names:
                 destination = self.destinations.get(name)
                 # One that is not in the configuration any more fails in delivery,
                 # where `retry` finds it once it is back.
-                kinds = destination.kinds if destination else (ReportKind.SR,)
-                off = objects is not None and kind in _OBJECTS and kind not in objects
-                if kind in kinds and not off:
+                kinds = destination.kinds if destination else allowed[:1]
+                if kind in kinds and (kind in allowed or kind not in _OBJECTS):
                     yield Addressee(destination=name, kind=kind)
 
-    def _to_be_withdrawn(self, job: Job, prediction: Prediction) -> Iterator[Addressee]:
-        """Name who has a message of an earlier result, when there is none any more."""
-        if prediction.outcome not in _WITHOUT_RESULT:
-            return
-        for name in dict.fromkeys(job.destinations):
-            destination = self.destinations.get(name)
-            if destination is None or destination.send_not_evaluated:
-                continue
+    def withdraw(
+        self, job: Job, study: Study, files: Sequence[InputFile], *, reason: str
+    ) -> Settlement | None:
+        """Take back what was told of earlier revisions: this one was given up.
+
+        Args:
+            files: those of the revision that can be read.
+            reason: why it was given up.
+
+        Returns:
+            None if there is nothing to take back.
+
+        Raises:
+            ReportError: it cannot be written, as when no file is left.
+            StoreError: the disk does not take it.
+        """
+        told = tuple(self.told(job))
+        last = db.results.latest_of_model(self.database, job.study_id, job.model)
+        if not told or last is None:
+            return None
+        now = self.clock.now()
+        prediction = replace(
+            last,
+            outcome=Outcome.FAILED,
+            reason=reason,
+            findings=(),
+            images=(),
+            parameters=(),
+            started_at=now,
+            finished_at=now,
+            provenance=None,
+        )
+        result = Result(job=job, study=study, files=tuple(files), prediction=prediction)
+        reports = tuple(self._further(result, told))
+        if not reports:
+            return None
+        return _settlement(prediction, reports, told, suggestion=None)
+
+    def told(self, job: Job) -> Iterator[Addressee]:
+        """Name who has a message of an earlier revision, wherever this one goes."""
+        for name, destination in self.destinations.items():
             for kind in destination.kinds:
                 if kind in _MESSAGES and db.reports.earlier_report(
                     self.database, job, kind=kind, destination=name
@@ -188,6 +213,29 @@ class Writing:
                 yield replace(report, file_key=self.reports.put(content))
 
 
+def _settlement(
+    prediction: Prediction,
+    reports: tuple[Report, ...],
+    wanted: Sequence[Addressee],
+    *,
+    suggestion: Suggestion | None,
+) -> Settlement:
+    """Settle a job with what was written, for those who want it."""
+    written = {(report.kind, report.destination) for report in reports}
+    failed = prediction.outcome is Outcome.FAILED
+    return Settlement(
+        prediction=prediction,
+        reports=reports,
+        addressees=tuple(
+            one
+            for one in wanted
+            if written.intersection({(one.kind, ""), (one.kind, one.destination)})
+        ),
+        suggestion=suggestion,
+        state=WorkState.FAILED if failed else WorkState.DONE,
+    )
+
+
 def name_receivers(
     names: Sequence[str], destinations: Mapping[str, Destination], outcome: Outcome
 ) -> tuple[str, ...]:
@@ -198,7 +246,3 @@ def name_receivers(
         if outcome not in _WITHOUT_RESULT
         or (name in destinations and destinations[name].send_not_evaluated)
     )
-
-
-def _settled_state(prediction: Prediction) -> WorkState:
-    return WorkState.FAILED if prediction.outcome is Outcome.FAILED else WorkState.DONE

@@ -22,26 +22,34 @@ def open_inputs(
     Raises:
         StoreError: a file is gone or differs; there must never be a result of it.
     """
-    changed = 0
-    files = []
-    for item in evidence:
-        changed += not store.intact(item.file_key)
-        files.append(
-            InputFile(
-                sop_instance_uid=item.sop_instance_uid,
-                sop_class_uid=item.sop_class_uid,
-                series_instance_uid=item.series_instance_uid,
-                path=store.path(item.file_key),
-                header=item.header,
-                dataset_digest=item.dataset_digest,
-            )
-        )
+    files = [_input(store, item) for item in evidence]
+    changed = sum(not store.intact(item.file_key) for item in evidence)
     if changed:
         raise StoreError(
             f"{changed} of {len(files)} stored files {_why(pruned_at)}: "
             "send the study again"
         )
     return tuple(files)
+
+
+def intact_inputs(
+    store: InstanceStore, evidence: Sequence[Instance]
+) -> tuple[InputFile, ...]:
+    """Return those files of a revision that are there and did not change at rest."""
+    return tuple(
+        _input(store, item) for item in evidence if store.intact(item.file_key)
+    )
+
+
+def _input(store: InstanceStore, item: Instance) -> InputFile:
+    return InputFile(
+        sop_instance_uid=item.sop_instance_uid,
+        sop_class_uid=item.sop_class_uid,
+        series_instance_uid=item.series_instance_uid,
+        path=store.path(item.file_key),
+        header=item.header,
+        dataset_digest=item.dataset_digest,
+    )
 
 
 def _why(pruned_at: datetime | None) -> str:

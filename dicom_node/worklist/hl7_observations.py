@@ -124,9 +124,12 @@ def correct(
 
 
 def stands(message: Message) -> bool:
-    """Say whether a message holds a result that can be withdrawn."""
-    study = _STUDY.value
-    return any(one.key[0] != study for one in _standing(message))
+    """Say whether a message holds a result that can be withdrawn.
+
+    That there is none, and of which study, is no result.
+    """
+    said = (_STUDY.value, _SUMMARY.value)
+    return any(one.key[0] not in said for one in _standing(message))
 
 
 def _standing(message: Message) -> Iterator[Observation]:
