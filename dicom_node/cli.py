@@ -169,6 +169,9 @@ def _retry(sub: argparse.ArgumentParser) -> None:
         choices=("sr", "sc", "kos", "hl7", "fhir", "webhook"),
         help="only deliveries of this kind",
     )
+    sub.add_argument(
+        "--delivered", action="store_true", help="what the study has delivered, again"
+    )
 
 
 def _replay(sub: argparse.ArgumentParser) -> None:

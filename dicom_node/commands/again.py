@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict
 
+import db.again
+import db.audit
 import db.queries
 import db.revive
 import db.studies
@@ -19,16 +21,21 @@ from dicom_node.commands.verify import verify
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import NodeError, UsageError
 from dicom_node.core.ids import DeviceUID
+from dicom_node.core.people import AuditEntry
 from dicom_node.core.states import ReportKind, StudyState, WorkState
 from dicom_node.core.types import Prediction, Study
 from dicom_node.writing import name_receivers
 
 
 def retry(options: argparse.Namespace) -> int:
-    """Put FAILED jobs and deliveries back into the queue."""
+    """Put FAILED jobs and deliveries back, or send what was delivered once more."""
     if options.all and options.study:
         raise UsageError("name a study or say --all, not both")
-    with closing(app.open_database(loaded(options).settings)) as database:
+    if options.delivered and not options.study:
+        raise UsageError("--delivered sends a study's results again: name the study")
+    settings = loaded(options).settings
+    _require_destination(settings, options.destination)
+    with closing(app.open_database(settings)) as database:
         uid = None
         if options.study:
             uid = _load(database, options.study).study_instance_uid
@@ -37,6 +44,8 @@ def retry(options: argparse.Namespace) -> int:
             destination=options.destination,
             kind=ReportKind(options.kind) if options.kind else None,
         )
+        if options.delivered:
+            return _send_again(options, database, choice)
         done = db.revive.put_back(database, choice, now=SystemClock().now())
     if options.json:
         print_json(asdict(done))
@@ -47,6 +56,38 @@ def retry(options: argparse.Namespace) -> int:
             f"{done.quarantined} deliveries stay in quarantine, their object must not "
             "leave: `dicom-node replay` writes it anew"
         )
+    return 0
+
+
+def _require_destination(settings: Settings, name: str | None) -> None:
+    """Raise UsageError for a destination that nothing can be sent to."""
+    known = [table.name for table in settings.destinations]
+    if name is None or name in known:
+        return
+    listed = ", ".join(known) or "none"
+    raise UsageError(
+        f"--destination is not one of the configured destinations: there are {listed}"
+    )
+
+
+def _send_again(options: argparse.Namespace, database: Database, chosen: Choice) -> int:
+    now = SystemClock().now()
+    done = db.again.resend_delivered(database, chosen, now=now)
+    db.audit.record(
+        database,
+        AuditEntry(
+            at=now,
+            who="command line",
+            action="sent again",
+            detail=f"{done.deliveries} deliveries",
+        ),
+    )
+    if options.json:
+        print_json(asdict(done))
+        return 0
+    print(f"{done.deliveries} deliveries are sent again, as the same objects")
+    for reason in done.refused:
+        print(reason)
     return 0
 
 

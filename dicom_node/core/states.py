@@ -93,6 +93,6 @@ WORK_MOVES: Final[frozenset[tuple[WorkState, WorkState]]] = frozenset(
         (WorkState.RUNNING, WorkState.FAILED),
         (WorkState.RUNNING, WorkState.QUEUED),
         (WorkState.FAILED, WorkState.QUEUED),
-        (WorkState.DONE, WorkState.QUEUED),  # only a delivery, only by `replay`
+        (WorkState.DONE, WorkState.QUEUED),  # only a delivery, only at people's wish
     }
 )

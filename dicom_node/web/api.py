@@ -12,6 +12,7 @@ import db.revive
 import db.studies
 from db.desk import StudyLine, StudyPage, StudyQuery, list_studies, study_page
 from db.desk_deliveries import (
+    DeliveryLine,
     DeliveryQuery,
     DestinationLine,
     find_delivery,
@@ -37,6 +38,7 @@ from dicom_node.web.auth import Gate, Page, require
 from dicom_node.web.desk import Desk
 from dicom_node.web.names import look_at_patient, require_names
 from dicom_node.web.openapi import describe
+from dicom_node.web.pages_work import resend
 from dicom_node.web.problems import Problem
 
 _DELIVER = "deliver"
@@ -63,6 +65,7 @@ def api_routes() -> list[Route]:
         get("/api/deliveries", _deliveries),
         get("/api/deliveries/{delivery}", _delivery),
         post("/api/deliveries/{delivery}/retry", _retry),
+        post("/api/deliveries/{delivery}/resend", _resend),
         get("/api/worklist", _worklist),
         get("/api/refusals", api_records.refusals),
         get("/api/queues", _queues),
@@ -185,20 +188,14 @@ def _deliveries(request: Request) -> Response:
 
 def _delivery(request: Request) -> Response:
     read_query(request, ())
-    number = DeliveryId(read_path(request, DELIVERY))
-    line = find_delivery(_desk(request).database, number)
-    if line is None:
-        raise Problem(404, "there is no delivery with this number")
-    return JSONResponse(documents.delivery(line))
+    return JSONResponse(documents.delivery(_find_delivery(request)))
 
 
 def _retry(request: Request) -> Response:
     read_query(request, ())
     gate: Gate = request.app.state.gate
-    desk, number = gate.desk, DeliveryId(read_path(request, DELIVERY))
-    line = find_delivery(desk.database, number)
-    if line is None:
-        raise Problem(404, "there is no delivery with this number")
+    desk, line = gate.desk, _find_delivery(request)
+    number = line.delivery_id
     retry_delivery(desk.database, number, now=desk.clock.now())
     gate.record(
         request.state.user.name,
@@ -208,6 +205,20 @@ def _retry(request: Request) -> Response:
     )
     desk.wake(_DELIVER)
     return JSONResponse({"delivery_id": number, "state": WorkState.QUEUED})
+
+
+def _resend(request: Request) -> Response:
+    read_query(request, ())
+    line = resend(request, _find_delivery(request))
+    return JSONResponse({"delivery_id": line.delivery_id, "state": WorkState.QUEUED})
+
+
+def _find_delivery(request: Request) -> DeliveryLine:
+    number = DeliveryId(read_path(request, DELIVERY))
+    line = find_delivery(_desk(request).database, number)
+    if line is None:
+        raise Problem(404, "there is no delivery with this number")
+    return line
 
 
 def _worklist(request: Request) -> Response:

@@ -149,7 +149,7 @@ OPERATIONS: Final = (
         answer=_paged("deliveries", "Delivery"),
         leads_to=tuple(
             (name, DELIVERY, "#/deliveries/0/delivery_id")
-            for name in ("showDelivery", "retryDelivery")
+            for name in ("showDelivery", "retryDelivery", "resendDelivery")
         ),
     ),
     Operation(
@@ -164,6 +164,16 @@ OPERATIONS: Final = (
         path="/api/deliveries/{delivery}/retry",
         name="retryDelivery",
         text="Put one failed delivery back.",
+        path_params=(DELIVERY,),
+        answer=record(delivery_id=WHOLE, state={"const": "QUEUED"}),
+        changes=True,
+        role=Role.OPERATOR,
+        refusals=(_NO_DELIVERY, _LOST),
+    ),
+    Operation(
+        path="/api/deliveries/{delivery}/resend",
+        name="resendDelivery",
+        text="Send what was delivered again: the same object under the same UID.",
         path_params=(DELIVERY,),
         answer=record(delivery_id=WHOLE, state={"const": "QUEUED"}),
         changes=True,

@@ -49,6 +49,8 @@ def page_routes(looks: Mapping[str, Look]) -> list[Route]:
         _post("/refused", pages_refused.refused_of, Role.VIEWER),
         _post("/search", lists.search, Role.VIEWER),
         _post("/deliveries/{delivery}/retry", pages_work.retry_one, Role.OPERATOR),
+        _get("/deliveries/{delivery}/resend", pages_work.ask_to_resend, Role.OPERATOR),
+        _post("/deliveries/{delivery}/resend", pages_work.resend_one, Role.OPERATOR),
         _post("/queues/retry", pages_work.retry_all, Role.OPERATOR),
     ]
 

@@ -12,6 +12,7 @@ from db.desk_associations import associations_of
 from db.desk_deliveries import DeliveryLine
 from db.desk_images import images_of
 from db.refusals import refusals_of
+from db.sending import STAGE_QUARANTINED
 from dicom_node.core.people import Role
 from dicom_node.core.states import WorkState
 from dicom_node.web.auth import Gate
@@ -53,6 +54,7 @@ class DeliveryView:
     reason: str
     next: datetime | None
     may_retry: bool
+    may_resend: bool
 
 
 class StudyPages:
@@ -136,12 +138,14 @@ def view_delivery(
     """Return a delivery as a table shows it to this visitor."""
     gate: Gate = request.app.state.gate
     waits = line.state is WorkState.QUEUED and line.not_before > gate.desk.clock.now()
-    failed = line.state is WorkState.FAILED
+    failed = line.state is WorkState.FAILED and line.stage != STAGE_QUARANTINED
+    operator = request.state.user.role.covers(Role.OPERATOR)
     return DeliveryView(
         line=line,
         state=work_state(t, line.state, stage=line.stage),
         kind=WORK_KIND[line.state],
         reason=t.say(reason or ""),
         next=line.not_before if waits else None,
-        may_retry=failed and request.state.user.role.covers(Role.OPERATOR),
+        may_retry=failed and operator,
+        may_resend=line.state is WorkState.DONE and operator,
     )

@@ -1,7 +1,6 @@
 """Queues, destinations, dead letters, and what an operator does about them."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -9,7 +8,9 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from db.again import NOT_DONE, resend_delivery
 from db.desk_deliveries import (
+    DeliveryLine,
     DeliveryQuery,
     DestinationLine,
     find_delivery,
@@ -18,11 +19,12 @@ from db.desk_deliveries import (
     retry_delivery,
 )
 from db.queries import backlog
-from dicom_node.core.errors import LostRace
+from db.revive import Choice, put_back
 from dicom_node.core.ids import DeliveryId
 from dicom_node.core.people import Role
 from dicom_node.core.states import WorkState
 from dicom_node.web.auth import Gate
+from dicom_node.web.desk import Desk
 from dicom_node.web.pages_study import read_number, view_delivery
 from dicom_node.web.problems import Problem
 from dicom_node.web.surroundings import own_path, span, words_for
@@ -30,7 +32,7 @@ from dicom_node.web.templates import render
 
 _DELIVER: Final = "deliver"
 _DEAD_SHOWN: Final = 100
-_AT_ONCE: Final = 500
+_NAMED_IN_AUDIT: Final = 500
 _NUMBER_MAX: Final = 2**31 - 1
 
 
@@ -125,39 +127,87 @@ def _destination(line: DestinationLine, kind: str, now: datetime) -> Destination
 
 def retry_one(request: Request) -> Response:
     """Send one dead letter again, and go back."""
-    gate: Gate = request.app.state.gate
-    desk = gate.desk
+    line = _find(request)
+    desk: Desk = request.app.state.desk
+    retry_delivery(desk.database, line.delivery_id, now=desk.clock.now())
+    _acted(request, "retry", line)
+    return _back(request)
+
+
+def ask_to_resend(request: Request) -> Response:
+    """Ask whether what was delivered is really to be sent again."""
+    line = _find(request)
+    if line.state is not WorkState.DONE:
+        raise Problem(409, NOT_DONE)
+    return render(request, "confirm.html", {"line": line})
+
+
+def resend_one(request: Request) -> Response:
+    """Send what was delivered again, and show its study."""
+    line = resend(request, _find(request))
+    return RedirectResponse(f"/studies/{line.study_instance_uid}", status_code=303)
+
+
+def resend(request: Request, line: DeliveryLine) -> DeliveryLine:
+    """Queue a delivery that is done once more; audited.
+
+    Raises:
+        Problem: it is not done, was replaced, or its files are gone.
+    """
+    desk: Desk = request.app.state.desk
+    done = resend_delivery(desk.database, line.delivery_id, now=desk.clock.now())
+    if not done.deliveries:
+        raise Problem(409, "; ".join(done.refused))
+    _acted(request, "sent again", line)
+    return line
+
+
+def _find(request: Request) -> DeliveryLine:
+    """Return the delivery of the path.
+
+    Raises:
+        Problem: there is none.
+    """
+    desk: Desk = request.app.state.desk
     number = read_number(request.path_params["delivery"], most=_NUMBER_MAX)
     line = find_delivery(desk.database, DeliveryId(number)) if number else None
     if line is None:
         raise Problem(404, "there is no delivery with this number")
-    retry_delivery(desk.database, line.delivery_id, now=desk.clock.now())
+    return line
+
+
+def _acted(request: Request, action: str, line: DeliveryLine) -> None:
+    gate: Gate = request.app.state.gate
     gate.record(
         request.state.user.name,
-        "retry",
+        action,
         study_ids=[line.study_id],
-        detail=f"delivery {number} to {line.destination}",
+        detail=f"delivery {line.delivery_id} to {line.destination}",
     )
-    desk.wake(_DELIVER)
-    return _back(request)
+    gate.desk.wake(_DELIVER)
 
 
 def retry_all(request: Request) -> Response:
-    """Send the dead letters of one destination again, or those of all, and go back."""
+    """Send all dead letters of one destination again, or of all, and go back."""
     gate: Gate = request.app.state.gate
-    desk, wanted = gate.desk, request.state.form.get("destination", "")
+    desk, wanted = gate.desk, request.state.form.get("destination", "")[:128]
     query = DeliveryQuery(
-        state=WorkState.FAILED, destination=wanted[:128], limit=_AT_ONCE
+        state=WorkState.FAILED, destination=wanted, limit=_NAMED_IN_AUDIT
     )
     lines, _ = list_deliveries(desk.database, query)
-    for line in reversed(lines):  # in the order in which they were queued
-        with suppress(LostRace):  # somebody was quicker
-            retry_delivery(desk.database, line.delivery_id, now=desk.clock.now())
+    names = (
+        [wanted] if wanted else [one.name for one in list_destinations(desk.database)]
+    )
+    put_back_now = [
+        put_back(desk.database, Choice(destination=name), now=desk.clock.now())
+        for name in names
+    ]
+    count = sum(done.deliveries for done in put_back_now)
     gate.record(
         request.state.user.name,
         "retry",
-        study_ids=list(dict.fromkeys(line.study_id for line in lines)),
-        detail=f"{len(lines)} deliveries",
+        study_ids=list(dict.fromkeys(line.study_id for line in lines)) or [None],
+        detail=f"{count} deliveries",
     )
     desk.wake(_DELIVER)
     return _back(request)

@@ -15,7 +15,14 @@ from db.tables import instances, reports, versions
 from dicom_node.core.people import Role
 from dicom_node.core.states import Outcome, Urgency
 from dicom_node.core.types import RoutingDecision, Setback, Settlement, Verdict
-from tests.integration.db.samples import after, claim, prediction, route_study
+from tests.integration.db.samples import (
+    SENT,
+    after,
+    claim,
+    claim_delivery,
+    prediction,
+    route_study,
+)
 from tests.integration.web.browser import Browser, Served, add_user, serving_desk
 from tests.integration.web.studies import (
     EVIL,
@@ -213,6 +220,45 @@ def test_a_dead_letter_goes_out_again_with_one_click(served: Served) -> None:
     assert browser.post(f"/deliveries/{number}/retry", back).status == 409
 
 
+def test_what_was_delivered_goes_out_again_only_after_a_question_and_is_audited(
+    served: Served,
+) -> None:
+    finish(served.database, enter_study(served.database, "2.25.1"), urgency=None)
+    delivery = claim_delivery(served.database)
+    work.settle_delivery(served.database, delivery, SENT, now=after(11))
+    browser, number = served.browser(), delivery.delivery_id
+    path = f"/deliveries/{number}/resend"
+    assert f'href="{path}"' in _text(browser, "/studies/2.25.1")
+    assert "under the same UID" in _text(browser, path)
+    assert served.woken == []
+    answer = browser.post(path)
+    assert (answer.status, answer.headers["location"]) == (303, "/studies/2.25.1")
+    assert served.woken == ["deliver"]
+    assert browser.post(path).status == 409
+    assert browser.get(path).status == 409
+    again = claim_delivery(served.database, at=20)
+    assert (again.delivery_id, again.chosen) == (number, SENT.sop_instance_uid)
+    assert [one.sop_instance_uid for one in again.reports] == [
+        one.sop_instance_uid for one in delivery.reports
+    ]
+    [(_, entry)] = db.audit.latest(served.database, limit=1)
+    assert (entry.action, entry.detail) == ("sent again", f"delivery {number} to pacs")
+
+
+def test_what_a_later_revision_replaced_is_not_sent_again(served: Served) -> None:
+    study = enter_study(served.database, "2.25.1")
+    finish(served.database, study, urgency=None)
+    delivery = claim_delivery(served.database)
+    work.settle_delivery(served.database, delivery, SENT, now=after(11))
+    studies.reopen(served.database, study, now=after(12))
+    route_study(served.database, study, ROUTE, at=13)
+    browser = served.browser()
+    browser.get("/")
+    answer = browser.post(f"/deliveries/{delivery.delivery_id}/resend")
+    assert answer.status == 409
+    assert b"a later revision replaced this result" in answer.body
+
+
 def test_all_dead_letters_of_a_destination_go_out_again(served: Served) -> None:
     for uid in ("2.25.1", "2.25.2"):
         finish(served.database, enter_study(served.database, uid), urgency=None)
@@ -239,6 +285,8 @@ def test_a_viewer_sees_no_button_and_gets_no_further_by_hand(served: Served) -> 
     browser.get("/")
     assert browser.post(f"/deliveries/{number}/retry").status == 403
     assert browser.post("/queues/retry").status == 403
+    assert browser.get(f"/deliveries/{number}/resend").status == 403
+    assert browser.post(f"/deliveries/{number}/resend").status == 403
     for path in ("/users", "/audit"):
         assert browser.get(path).status == 403
 
