@@ -11,6 +11,7 @@ import db.schema
 from config.load import Loaded, armed_fault, service_variables
 from config.settings import Settings
 from dicom_node import __version__, app, pruning, service, watching
+from dicom_node.alone import only_serve
 from dicom_node.bell import WORK
 from dicom_node.commands.screen import loaded
 from dicom_node.core.clock import SystemClock
@@ -58,7 +59,7 @@ def serve(options: argparse.Namespace) -> int:
     def on_ready(address: str) -> None:
         print(f"ready {node.ae_title} {address} dicom-node {__version__}", flush=True)
 
-    return Supervisor(
+    supervisor = Supervisor(
         roles=(
             "receive",
             *(["web"] if settings.web.port else []),
@@ -73,7 +74,10 @@ def serve(options: argparse.Namespace) -> int:
         manager=ServiceManager(
             service_manager.notify_socket, service_manager.watchdog_seconds
         ),
-    ).run()
+    )
+    sqlite = settings.database.url.startswith("sqlite")
+    with only_serve(settings.metrics_dir.parent, on_this_host=not sqlite):
+        return supervisor.run()
 
 
 def receive(options: argparse.Namespace) -> int:
