@@ -31,19 +31,39 @@ stored twice, no part of an object lies under a final name. The ids are F (fault
 (attacks) and R (lines of the scoreboard).
 
 This page is generated: `scripts/reliability` runs the tests and writes it. What it
-names "skipped" was refused by the machine it ran on, with the reason.
+names "skipped" was refused by the machine it ran on, with the reason. What failed is
+run a second time by itself; a row says when it held only then.
 """
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the page made of a file of rows."""
-    lines = Path(arguments[0]).read_text().splitlines()
-    rows = sorted((json.loads(line) for line in lines), key=_order)
+    """Print the page made of a file of rows, and of the rows of what ran again."""
+    first, *again = (_read(Path(name)) for name in arguments)
+    for rows_again in again:
+        _replace_failed(first, rows_again)
+    rows = sorted(first, key=_order)
     if not rows:
         print("no test wrote a row", file=sys.stderr)
         return 1
     print("\n".join(page(rows)))
     return 0
+
+
+def _read(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def _replace_failed(rows: list[Row], again: Iterable[Row]) -> None:
+    """Put each row of what ran again in the place of its failure."""
+    for row in again:
+        for number, old in enumerate(rows):
+            if old["outcome"] == "FAILED" and _name(old) == _name(row):
+                rows[number] = row | {"again": True}
+                break
+
+
+def _name(row: Row) -> tuple[str, str, str]:
+    return str(row["id"]), str(row.get("fault") or row.get("attack")), str(row["how"])
 
 
 def page(rows: Sequence[Row]) -> Iterable[str]:
@@ -116,7 +136,7 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
         for name, value in row["measured"].items()
     )
-    outcome = str(row["outcome"])
+    outcome = str(row["outcome"]) + " in a second run" * bool(row.get("again"))
     return (
         str(row["id"]),
         str(row.get("fault") or row.get("attack")),

@@ -37,6 +37,30 @@ def test_rows_come_back_as_a_page_in_the_order_of_their_ids(
     assert "3 of 4, 1 skipped" in page
 
 
+def test_what_held_only_in_a_second_run_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    monkeypatch.setenv(rows.OUT_VARIABLE, str(first))
+    for fault in ("mended", "stays"):
+        with (
+            pytest.raises(ZeroDivisionError),
+            rows.fault_row("F16", fault=fault, how="h", expected="e"),
+        ):
+            raise ZeroDivisionError
+    with rows.fault_row("F16", fault="held", how="h", expected="e"):
+        pass
+    monkeypatch.setenv(rows.OUT_VARIABLE, str(second))
+    with rows.fault_row("F16", fault="mended", how="h", expected="e"):
+        pass
+    assert table.main([str(first), str(second)]) == 0
+    page = capsys.readouterr().out
+    assert "| F16 | held | h | e | held |" in page
+    assert "| F16 | mended | h | e | held in a second run |" in page
+    assert "| F16 | stays | h | e | FAILED |" in page
+    assert "2 of 3" in page
+
+
 def test_no_rows_make_no_page(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("")
