@@ -10,6 +10,7 @@ from typing import Final
 
 LANGUAGES: Final = {"en": "English", "ko": "한국어"}
 DEFAULT: Final = "en"
+_MARKS: Final = ((re.compile("; "), "; "), (re.compile(r"\. (?=[A-Z0-9])"), ". "))
 _QUALITY = re.compile(r"q=([01](?:\.\d{0,3})?)")
 
 
@@ -49,20 +50,28 @@ class Catalogue:
     def say(self, text: str) -> str:
         """Return a sentence of the node in this language, as it is where unknown.
 
-        The parts of an enumeration ("; " between them) are looked up one by one.
+        The parts of an enumeration ("; " or a full stop between them) are looked up
+        one by one, and so is what a sentence is about.
         """
-        return "; ".join(self._one(part) for part in text.split("; "))
-
-    def _one(self, text: str) -> str:
-        for sentence in self.sentences:
-            found = sentence.pattern.fullmatch(text)
-            if found:
-                parts = {
-                    name: self._one(part or "")
-                    for name, part in found.groupdict().items()
-                }
-                return sentence.words.format(**parts)
+        known = self._known(text)
+        if known is not None:
+            return known
+        for mark, between in _MARKS:
+            parts = mark.split(text)
+            if len(parts) > 1:
+                return between.join(map(self.say, parts))
         return text
+
+    def _known(self, text: str) -> str | None:
+        # A reason that begins a report's sentence has a capital letter there.
+        for asked in (text, text[:1].lower() + text[1:]):
+            for sentence in self.sentences:
+                found = sentence.pattern.fullmatch(asked)
+                if found:
+                    parts = found.groupdict("")
+                    said = {name: self.say(part) for name, part in parts.items()}
+                    return sentence.words.format(**said)
+        return None
 
 
 @cache
@@ -70,7 +79,12 @@ def catalogue(language: str) -> Catalogue:
     """Read the catalogue of a language that there is."""
     file = resources.files("dicom_node.web").joinpath(f"words_{language}.toml")
     document = tomllib.loads(file.read_text(encoding="utf-8"))
-    sentences = document.pop("sentences", [])
+    sentences = [
+        (item["english"], item["words"]) for item in document.pop("sentences", [])
+    ]
+    further = resources.files("dicom_node.web").joinpath(f"sentences_{language}.toml")
+    if further.is_file():
+        sentences += tomllib.loads(further.read_text(encoding="utf-8"))["sentences"]
     return Catalogue(
         language=language,
         words={
@@ -79,8 +93,8 @@ def catalogue(language: str) -> Catalogue:
             for key, text in table.items()
         },
         sentences=tuple(
-            Sentence(pattern=re.compile(item["english"]), words=item["words"])
-            for item in sentences
+            Sentence(pattern=re.compile(english), words=words)
+            for english, words in sentences
         ),
     )
 
