@@ -1,11 +1,13 @@
 """Who looked at what and who changed what; never a value from a data set."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 
 from sqlalchemy import insert, select
 
 from db.desk_tables import audit
 from db.engine import Database
+from db.tables import studies
 from dicom_node.core.people import AuditEntry
 
 
@@ -43,3 +45,15 @@ def latest(
         )
         for row in rows
     )
+
+
+def name_studies(
+    database: Database, study_ids: Collection[int]
+) -> dict[int, tuple[str, str]]:
+    """Return the Study Instance UID and Accession Number of studies by their id."""
+    query = select(
+        studies.c.id, studies.c.study_instance_uid, studies.c.accession_number
+    ).where(studies.c.id.in_(study_ids))
+    with database.read() as connection:
+        rows = connection.execute(query).all()
+    return {row.id: (row.study_instance_uid, row.accession_number) for row in rows}

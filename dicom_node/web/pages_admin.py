@@ -98,4 +98,9 @@ def audit(request: Request) -> Response:
         entry
         for _, entry in db.audit.latest(desk.database, limit=_AUDIT_SHOWN, before=None)
     ]
-    return render(request, "audit.html", {"entries": entries})
+    named = {entry.study_id for entry in entries if entry.study_id is not None}
+    context = {
+        "entries": entries,
+        "studies": db.audit.name_studies(desk.database, named),
+    }
+    return render(request, "audit.html", context)
