@@ -11,6 +11,7 @@ _START_OF_FRAME = frozenset({*range(0xC0, 0xD0), 0xF7}) - {0xC4, 0xC8, 0xCC}
 _LOSSLESS_JPEG = 0xC3
 _MOST_SCANS = 64  # a progressive image has about ten; each is a pass over the frame
 _JPEG_LS = 0xF7
+_JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _END_OF_IMAGE, _TAIL = b"\xff\xd9", 1024
 
 
@@ -49,9 +50,6 @@ def read_codestream(frame: bytes) -> Codestream:
     # Coded data never hold this marker, but padding of any kind may follow it.
     if _END_OF_IMAGE not in frame[-_TAIL:]:
         raise PixelError("Pixel Data holds a codestream that is broken off")
-    if frame[:12] == b"\0\0\0\x0cjP  \r\n\x87\n":  # a JP2 file, which PS3.5 forbids
-        start = frame.find(b"\xff\x4f\xff\x51")
-        frame = frame[start:] if start > 0 else b""
     try:
         if frame[:2] == b"\xff\xd8":
             return _read_jpeg(frame)
@@ -60,6 +58,32 @@ def read_codestream(frame: bytes) -> Codestream:
     except (struct.error, IndexError):
         raise PixelError("Pixel Data holds a codestream that is broken off") from None
     raise PixelError("Pixel Data does not begin with a known codestream")
+
+
+def unwrap(frame: bytes) -> bytes:
+    """Take the codestream out of a JP2 file, which PS3.5 A.4.4 forbids and some send.
+
+    A decoder must not see the file: its boxes may hold another codestream, and a
+    palette that makes other samples of these.
+
+    Source: ISO/IEC 15444-1 I.4, I.5.4.
+    """
+    if frame[:12] != _JP2_SIGNATURE:
+        return frame
+    position = 0
+    while position + 8 <= len(frame):
+        size, kind = struct.unpack_from(">I4s", frame, position)
+        start = position + 8
+        if size == 1 and start + 8 <= len(frame):
+            (size,) = struct.unpack_from(">Q", frame, start)
+            start += 8
+        end = position + size if size else len(frame)
+        if kind == b"jp2c":
+            return frame[start:end]
+        if end < start:
+            break
+        position = end
+    return b""
 
 
 def _read_jpeg(frame: bytes) -> Codestream:

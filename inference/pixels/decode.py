@@ -25,7 +25,7 @@ from inference.pixels.codecs import (
     RLE,
     has_extension,
 )
-from inference.pixels.codestream import Codestream, read_codestream
+from inference.pixels.codestream import Codestream, read_codestream, unwrap
 from inference.pixels.complete import ends_flat, with_probe
 from inference.pixels.fragments import read_frame
 from inference.pixels.native import Samples, arrange, read_native_frame
@@ -109,7 +109,7 @@ def open_codestream(source: FrameSource, index: int) -> tuple[bytes, Codestream]
     Raises:
         PixelError: the frame is broken off, or is not what the header says.
     """
-    frame = _read_compressed(source, index)
+    frame = unwrap(_read_compressed(source, index))
     codestream = read_codestream(frame)
     _check(codestream, source)
     return frame, codestream

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 
 from dicom_node.core.errors import PixelError
 
-_SIZ, _COD, _SOT, _SOD = 0xFF51, 0xFF52, 0xFF90, 0xFF93
+_SIZ, _COD, _COC, _SOT, _SOD = 0xFF51, 0xFF52, 0xFF53, 0xFF90, 0xFF93
 _HTJ2K_CAPABILITY = 0x4000  # in Rsiz: Part 15 is needed, ISO/IEC 15444-15 A.3
 _MOST_TILES = 4096
 _MOST_LEVELS = 32
 _MOST_LAYERS = 256  # each packet costs time even where it is empty
 _MOST_PRECINCTS = 1 << 16  # of one component in all resolutions
+_BEHIND_SOC, _SOT_BYTES = 2, 12
 _BROKEN = "Pixel Data holds a JPEG 2000 with a broken header"
 
 
@@ -58,8 +59,8 @@ def read_jpeg_2000(frame: bytes) -> Jpeg2000Header:
         raise PixelError("Pixel Data holds a JPEG 2000 with unlike components")
     depth, dx, dy = components[0]
     columns, rows = _extent(frame, dx, dy)
-    levels, is_reversible = _coding_style(frame, (columns, rows))
-    _check_tile_parts(frame)
+    levels, is_reversible = _coding_style(frame)
+    _check_tile_parts(frame, _Styles(samples=samples, size=(columns, rows)))
     return Jpeg2000Header(
         rows=rows,
         columns=columns,
@@ -92,23 +93,62 @@ def _extent(frame: bytes, dx: int, dy: int) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def _coding_style(frame: bytes, size: tuple[int, int]) -> tuple[int, bool]:
+def _coding_style(frame: bytes) -> tuple[int, bool]:
     """Return levels of decomposition and whether the wavelet is the reversible one."""
     position = _find(frame, _COD)
     if frame[position : position + 2] == b"\xff\x90":
         raise PixelError("Pixel Data holds a JPEG 2000 without coding style")
-    layers, levels, width, height = struct.unpack_from(">HxBBB", frame, position + 6)
-    if not 0 < layers <= _MOST_LAYERS:
-        raise PixelError(f"Pixel Data holds a JPEG 2000 of over {_MOST_LAYERS} layers")
-    if levels > _MOST_LEVELS or width > 8 or height > 8:
-        raise PixelError(_BROKEN)
-    if width + height > 8:  # a code-block has at most 4096 coefficients
-        raise PixelError(_BROKEN)
-    if frame[position + 4] & 1:
-        exponents = frame[position + 14 : position + 15 + levels]
-        if _count_precincts(exponents, size) > _MOST_PRECINCTS:
+    return frame[position + 9], frame[position + 13] == 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Styles:
+    """Checks the coding styles of an image, its components and its tiles.
+
+    Whichever of them is in force, a decoder takes memory for what it says.
+
+    Args:
+        size: columns and rows.
+    """
+
+    samples: int
+    size: tuple[int, int]
+
+    def check(self, frame: bytes, position: int, end: int) -> None:
+        """Check the marker segments of one header, from `position` to its SOT or SOD.
+
+        Source: ISO/IEC 15444-1 A.6.1 (COD), A.6.2 (COC).
+        """
+        while position < end:
+            marker, length = struct.unpack_from(">HH", frame, position)
+            if marker in (_SOT, _SOD):
+                return
+            if marker < 0xFF00 or length < 2:
+                raise PixelError(_BROKEN)
+            segment = frame[position + 4 : position + 2 + length]
+            if marker == _COD:
+                (layers,) = struct.unpack_from(">H", segment, 2)
+                if not 0 < layers <= _MOST_LAYERS:
+                    raise PixelError(
+                        f"Pixel Data holds a JPEG 2000 of over {_MOST_LAYERS} layers"
+                    )
+                self._check_style(segment[:1], segment[5:])
+            elif marker == _COC:
+                index = 1 if self.samples < 257 else 2
+                self._check_style(segment[index : index + 1], segment[index + 1 :])
+            position += 2 + length
+
+    def _check_style(self, style: bytes, coding: bytes) -> None:
+        """Check levels, code-blocks and precincts of COD's or COC's parameters."""
+        levels, width, height = struct.unpack_from(">BBB", coding)
+        if levels > _MOST_LEVELS or width > 8 or height > 8:
+            raise PixelError(_BROKEN)
+        if width + height > 8:  # a code-block has at most 4096 coefficients
+            raise PixelError(_BROKEN)
+        if not style[0] & 1:
+            return
+        if _count_precincts(coding[5 : 6 + levels], self.size) > _MOST_PRECINCTS:
             raise PixelError("Pixel Data holds a JPEG 2000 of too many precincts")
-    return levels, frame[position + 13] == 1
 
 
 def _count_precincts(exponents: bytes, size: tuple[int, int]) -> int:
@@ -124,22 +164,24 @@ def _count_precincts(exponents: bytes, size: tuple[int, int]) -> int:
     return count
 
 
-def _check_tile_parts(frame: bytes) -> None:
-    """Check that each tile-part ends where the next one begins.
+def _check_tile_parts(frame: bytes, styles: _Styles) -> None:
+    """Check all headers, and that each tile-part ends where the next one begins.
 
     OpenJPH makes an image of whatever is left of a tile-part that is broken off.
 
     Source: ISO/IEC 15444-1 A.4.2 (SOT).
     """
     position = _find(frame, _SOT)
+    styles.check(frame, _BEHIND_SOC, position)
     while True:
         marker, _, _, size = struct.unpack_from(">HHHI", frame, position)
         if marker != _SOT:
             raise PixelError("Pixel Data holds a JPEG 2000 that is broken off")
-        if size == 0:  # up to the end of the image
-            return
-        position += max(size, 12)
-        if frame[position : position + 2] == b"\xff\xd9":
+        following = position + max(size, _SOT_BYTES) if size else len(frame)
+        styles.check(frame, position + _SOT_BYTES, following)
+        position = following
+        # A size of zero reaches up to the end of the image.
+        if not size or frame[position : position + 2] == b"\xff\xd9":
             return
 
 

@@ -205,18 +205,18 @@ def _pixel_header(file: BinaryIO, dataset: Dataset) -> tuple[int, str, int]:
 def _inflate(file: BinaryIO, limit: int) -> bytes:
     """Inflate a deflated data set, but no further than the limit."""
     inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    content, packed = bytearray(), b""
+    content, packed = BytesIO(), b""
     try:
         while not inflater.eof and (packed := packed or file.read(_CHUNK_BYTES)):
-            content += inflater.decompress(packed, _CHUNK_BYTES)
+            content.write(inflater.decompress(packed, _CHUNK_BYTES))
             packed = inflater.unconsumed_tail
-            if len(content) > limit:
+            if content.tell() > limit:
                 raise PixelError(
                     f"the data set inflates beyond the limit of {limit} bytes"
                 )
     except zlib.error:
         raise PixelError("the deflated data set is broken") from None
-    return bytes(content)
+    return content.getvalue()  # its own buffer, not a copy of it
 
 
 def _check_encoding(layout: PixelLayout, syntax: str, length: int) -> None:

@@ -166,6 +166,8 @@ def window_planes(
 
 def apply_look(frame: ModalityFrame, look: Look) -> Image:
     """Turn modality values into (planes, rows, columns) in [0, 1]."""
+    if len(look.windows) == 1:
+        return apply_window(frame.values, look.windows[0])[np.newaxis]
     if look.windows:
         return np.stack([apply_window(frame.values, item) for item in look.windows])
     if look.lut is not None:
