@@ -44,6 +44,7 @@ log = logging.getLogger("dicom_node.receive")
 Ended = Literal["released", "aborted", "rejected"]
 
 _SHUT_DOWN: Final = "aborted: the node is shutting down"
+_UNFINISHED: Final = " in the middle of a message"
 # After a reject or a release the requestor closes (PS3.8 9.2.3, Sta13); this waits for
 # it, but strangers that do not must not fill the node with waiting threads.
 _ARTIM_SECONDS: Final = 2.0
@@ -255,6 +256,9 @@ class AcceptorAssociation(threading.Thread):
             reason = self._rejection.reason
         else:
             reason = self._reason or ABORTED
+            by_sender = reason in (RELEASED, ABORTED, CLOSED)
+            if by_sender and messages is not None and not messages.idle:
+                reason += _UNFINISHED
         return AssociationRecord(
             at=self._at,
             calling_ae_title=offer.calling_ae_title if offer else "",
