@@ -1,5 +1,6 @@
 """`dicom-node users`, and a site that others than this machine reach."""
 
+import io
 import json
 import ssl
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 import db.audit
 import db.people
 from db.engine import Database
+from dicom_node.cli import main
 from dicom_node.core.people import Role
 from dicom_node.web.passwords import is_password
 from tests.certificates import Authority
@@ -24,16 +26,44 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
-def run(tmp_path: Path) -> Run:
-    """Run the command line in a folder of its own."""
-    (tmp_path / "node.toml").write_text("")
+def config(tmp_path: Path) -> Path:
+    """A configuration of its own, which says nothing."""
+    path = tmp_path / "node.toml"
+    path.write_text("")
+    return path
 
-    def started(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+
+@pytest.fixture
+def run(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Run:
+    """Run the command line in this process, with what is typed or piped into it."""
+
+    def ran(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given.encode())))
+        capsys.readouterr()
+        code: int | str | None
+        try:
+            code = main([*arguments, "--config", str(config)])
+        except SystemExit as end:
+            code = end.code
+        assert isinstance(code, int)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, said.out, said.err)
+
+    return ran
+
+
+@pytest.fixture
+def run_apart(config: Path) -> Run:
+    """Run the command line as a process of its own."""
+
+    def ran(*arguments: str, given: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [
                 *(sys.executable, "-m", "dicom_node"),
                 *arguments,
-                *("--config", str(tmp_path / "node.toml")),
+                *("--config", str(config)),
             ],
             input=given,
             capture_output=True,
@@ -43,7 +73,7 @@ def run(tmp_path: Path) -> Run:
             check=False,
         )
 
-    return started
+    return ran
 
 
 @pytest.fixture
@@ -52,9 +82,9 @@ def opened(tmp_path: Path) -> Callable[[], Database]:
 
 
 def test_users_are_added_listed_changed_and_disabled(
-    run: Run, opened: Callable[[], Database], tmp_path: Path
+    run: Run, run_apart: Run, opened: Callable[[], Database], tmp_path: Path
 ) -> None:
-    added = run("users", "add", "kim", "--role", "admin", given=PASSWORD + "\n")
+    added = run_apart("users", "add", "kim", "--role", "admin", given=PASSWORD + "\n")
     assert (added.returncode, added.stderr) == (0, "")
     file = tmp_path / "password"
     file.write_text("another long password\n")
@@ -131,7 +161,7 @@ def test_a_name_is_taken_once(run: Run) -> None:
 
 
 def test_a_site_that_others_reach_needs_a_user_and_then_speaks_https(
-    run: Run, tmp_path: Path, machine: Machine
+    run: Run, run_apart: Run, tmp_path: Path, machine: Machine
 ) -> None:
     port = free_port()
     authority = Authority(tmp_path / "ca")
@@ -144,7 +174,7 @@ def test_a_site_that_others_reach_needs_a_user_and_then_speaks_https(
         f'certificate = "{pair.certificate}"\nprivate_key = "{pair.key}"\n'
     )
     assert run("migrate").returncode == 0
-    refused = run("web")
+    refused = run_apart("web")
     assert refused.returncode == 2
     assert "dicom-node users add NAME --role admin" in refused.stderr
     assert run("users", "add", "kim", "--role", "admin", given=PASSWORD).returncode == 0
