@@ -14,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
 from config.web import WebTable
+from db.logins import LoginFailures
 from dicom_node.core.errors import NodeError
 from dicom_node.core.people import LOCAL, Role
 from dicom_node.web.auth import BODY_BYTES_MAX, Gate
@@ -52,7 +53,8 @@ def create_app(
         furnish: what every template sees beside its own context.
         limits: of logins; a test brings its own.
     """
-    gate = Gate(desk, limits or LoginLimits())
+    kept = LoginFailures(desk.database, desk.clock)
+    gate = Gate(desk, limits or LoginLimits(kept=kept))
 
     async def may_see(request: Request) -> bool:
         return await run_in_threadpool(_is_operator, gate, request)

@@ -88,7 +88,7 @@ def test_a_search_that_finds_no_study_leads_to_what_was_refused(
     _text(browser, "/")
     found = browser.post("/search", {"q": asked}).body.decode()
     assert "No study matches" in found
-    assert "1 images with this number or UID were refused." in found
+    assert "Refused images with this number or UID: 1." in found
     shown = browser.post("/refused", {"q": asked}).body.decode()
     assert "Rows or Columns is missing or zero" in shown
     other = browser.post("/refused", {"q": "A2"}).body.decode()
@@ -98,11 +98,11 @@ def test_a_search_that_finds_no_study_leads_to_what_was_refused(
 def test_the_page_of_a_study_says_what_of_it_was_refused(served: Served) -> None:
     enter_study(served.database, "2.25.1")
     browser = served.browser()
-    assert "were refused and are not here" not in _text(browser, "/studies/2.25.1")
+    assert "that were refused and are not here" not in _text(browser, "/studies/2.25.1")
     again = replace(REFUSED, sop_instance_uid="2.25.1.10")
     db.refusals.record(served.database, [REFUSED, again])
     text = _text(browser, "/studies/2.25.1")
-    assert "2 images of this study were refused and are not here" in text
+    assert "that were refused and are not here: 2" in text
     assert "2 images of CT1: Rows or Columns is missing or zero" in text
 
 
