@@ -9,7 +9,8 @@ PYTHON ?=
 VENV ?= .venv
 DATA ?=
 KEEP ?=
-WORKERS ?= 2
+# Tests wait for their peers much of the time: more of them than cores.
+WORKERS ?= 4
 TESTS ?= tests
 export VENV PYTHON
 
@@ -26,7 +27,8 @@ demo: $(VENV)/installed-demo ## The whole node against a stand-in PACS (DATA=fol
 	@$(VENV)/bin/dicom-node demo $(if $(DATA),--data "$(DATA)") $(if $(KEEP),--keep)
 
 test: $(VENV)/installed-test tools ## All tests (TESTS=path: some of them)
-	@$(VENV)/bin/python -m pytest -n $(WORKERS) --dist loadfile $(TESTS)
+	@env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pytest \
+	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 check: $(VENV)/installed-test ## Lint, types and the import contract
 	@scripts/check
