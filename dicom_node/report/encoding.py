@@ -17,6 +17,8 @@ from dicom_node.core.types import Report
 from dicom_node.report.header import file_meta
 
 _UTF_8: Final = "ISO_IR 192"
+_ASCII: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
+_LATIN_1: Final = frozenset({"ISO_IR 100", "ISO 2022 IR 100"})
 _TEXT_VRS: Final = {"PN", "LO", "SH", "LT", "ST", "UT", "UC"}
 
 
@@ -52,7 +54,7 @@ def encode(report: Dataset, terms: list[str] | None) -> bytes:
             stands for the default repertoire.
     """
     meant = _texts(report)
-    if terms is not None and (terms or all(text.isascii() for text in meant)):
+    if terms is not None and _holds(terms, meant):
         content = _write(report, terms)
         if content is not None and _reads_back(content, meant):
             return content
@@ -60,6 +62,20 @@ def encode(report: Dataset, terms: list[str] | None) -> bytes:
     if content is None or not _reads_back(content, meant):
         raise ReportError("a text of the source cannot be written in any character set")
     return content
+
+
+def _holds(terms: list[str], texts: list[str]) -> bool:
+    """Say whether the default repertoire is asked for no more than ASCII.
+
+    pydicom takes ISO 8859-1 for it, in writing and in reading back.
+
+    Source: PS3.3 C.12.1.1.2 (ISO-IR 6), PS3.5 6.1.2.1.
+    """
+    if terms and (terms[0] not in _ASCII or _LATIN_1.intersection(terms)):
+        return True
+    if len(terms) > 1:  # the others write what is beyond both
+        return not any("\x80" <= one <= "\xff" for text in texts for one in text)
+    return all(text.isascii() for text in texts)
 
 
 def _defined_terms(source: Dataset) -> list[str] | None:
