@@ -24,6 +24,9 @@ CALLING: Final = slice(26, 42)
 _USER_INFORMATION: Final = 0x50
 _ITEMS: Final = frozenset((0x10, 0x20, _USER_INFORMATION))
 _USER_ITEMS: Final = range(0x51, 0x5A)
+_USER_IDENTITY: Final = 0x58
+# User-Identity-Type (PS3.7 Table D.3-14); a later one is as good as none.
+_IDENTITY_KINDS: Final = range(1, 6)
 # What stands in for a title that nobody can have, so that the rest can be read.
 _NO_TITLE: Final = b"NONE".ljust(16)
 
@@ -83,6 +86,7 @@ def _known_items(content: bytes, known: Container[int]) -> Iterator[bytes]:
         value = content[position + _ITEM.size : end]
         if kind == _USER_INFORMATION:
             value = b"".join(_known_items(value, _USER_ITEMS))
-        if kind in known:
+        later = kind == _USER_IDENTITY and value and value[0] not in _IDENTITY_KINDS
+        if kind in known and not later:
             yield _ITEM.pack(kind, len(value)) + value
         position = end

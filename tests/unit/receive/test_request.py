@@ -31,6 +31,22 @@ def test_items_that_nobody_knows_are_dropped() -> None:
     assert read_request(offer.encode()).encoded == known.encode()
 
 
+@pytest.mark.parametrize("kind", [0, 6, 255])
+def test_a_user_identity_of_a_kind_that_nobody_knows_is_dropped(kind: int) -> None:
+    """PS3.7 D.3.3.7.1 has kinds 1 to 5; editions before 2020 had fewer."""
+    value = bytes((kind, 1, 0, 1)) + b"u" + bytes(2)
+    offer = Offer(user_items=(max_length(16384), user_item(0x58, value)))
+    known = Offer(user_items=(max_length(16384),))
+    assert read_request(offer.encode()).encoded == known.encode()
+
+
+def test_a_user_identity_of_a_known_kind_stays() -> None:
+    for kind in range(1, 6):
+        value = bytes((kind, 1, 0, 1)) + b"u" + bytes(2)
+        offer = Offer(user_items=(max_length(16384), user_item(0x58, value))).encode()
+        assert read_request(offer).encoded == offer
+
+
 def test_titles_padded_with_zeros_are_taken() -> None:
     offer = Offer(called=b"AINODE".ljust(16, b"\0"), calling=b"RAW".ljust(16, b"\0"))
     request = read_request(offer.encode())
