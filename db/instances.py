@@ -54,11 +54,29 @@ def record_all(
         DatabaseError: nothing was written, or the connection was lost while it was;
             within `busy_seconds`. The senders should retry later.
     """
-    refusals = [_refusal(item) for item in received]
-    taken = [item for item, no in zip(received, refusals, strict=True) if no is None]
-    recorder = _Recorder(database, Answers(compare), durable, own_manufacturer)
-    recorded = iter(recorder.record(taken))
-    return tuple(next(recorded) if no is None else no for no in refusals)
+    with deadline.Within(database.busy_seconds):
+        if len(received) == 1:
+            entered = _record_new(database, received[0], durable=durable)
+            if entered is not None:
+                return tuple(entered)
+        refusals = [_refusal(item) for item in received]
+        taken = [item for item, no in zip(received, refusals, strict=True) if not no]
+        recorder = _Recorder(database, Answers(compare), durable, own_manufacturer)
+        recorded = iter(recorder.record(taken, alone=len(received) == 1))
+        return tuple([no if no else next(recorded) for no in refusals])
+
+
+def _record_new(
+    database: Database, item: ReceivedInstance, *, durable: bool
+) -> list[Recorded] | None:
+    """Enter one alone the shortest way; None if it has to go the complete one."""
+    one = arrival(item) if _refusal(item) is None else None
+    if one is None:
+        return None
+    try:
+        return database.direct.enter((one,), durable=durable)
+    except Collision:
+        return None
 
 
 def _refusal(received: ReceivedInstance) -> CannotUnderstand | None:
@@ -86,25 +104,31 @@ class _Recorder:
     durable: bool
     own_manufacturer: str
 
-    def record(self, taken: Sequence[ReceivedInstance]) -> list[Recorded]:
+    def record(
+        self, taken: Sequence[ReceivedInstance], *, alone: bool
+    ) -> list[Recorded]:
+        """Enter the group; alone, one has tried the shortest way in vain."""
         if not taken:
             return []
         arrivals = [arrival(item) for item in taken]
-        with deadline.Within(self.database.busy_seconds):
-            for _ in range(_COLLISIONS):
-                try:
-                    return self._record_once(taken, arrivals)
-                except Collision:
-                    continue
-            return self._record_once(taken, arrivals)
+        for _ in range(_COLLISIONS):
+            try:
+                return self._record_once(taken, arrivals, short=not alone)
+            except Collision:
+                continue
+        return self._record_once(taken, arrivals, short=not alone)
 
     def _record_once(
-        self, taken: Sequence[ReceivedInstance], arrivals: Sequence[Arrival | None]
+        self,
+        taken: Sequence[ReceivedInstance],
+        arrivals: Sequence[Arrival | None],
+        *,
+        short: bool,
     ) -> list[Recorded]:
-        fresh = _fresh(taken, arrivals, known={})
+        fresh = _fresh(taken, arrivals, known={}) if short else {}
         if len(fresh) == len(taken):
-            short = list(fresh.values())
-            entered = self.database.direct.enter(short, durable=self.durable)
+            arrived = list(fresh.values())
+            entered = self.database.direct.enter(arrived, durable=self.durable)
             if entered is not None:
                 return entered
         self._compare_ahead(taken)

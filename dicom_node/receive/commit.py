@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Final, Protocol
 
 from dicom_node.core.errors import (
@@ -100,7 +99,7 @@ class GroupCommitter:
         """Say that an instance is on its way (+1), or is not any more (-1)."""
         with self._lock:
             self._expected += count
-            if count < 0:
+            if count < 0 and self._leading:
                 self._arrived.notify()
 
     def commit(self, part: Part, instance: ReceivedInstance) -> Recorded:
@@ -142,15 +141,19 @@ class GroupCommitter:
 
     def _next_group(self) -> list[_Entry]:
         with self._lock:
-            until = time.monotonic() + self._options.max_wait_seconds
-            while self._expected and len(self._waiting) < MAX_GROUP:
-                left = until - time.monotonic()
-                if left <= 0:
-                    break
-                self._arrived.wait(left)
+            if self._expected:
+                self._await_others()
             group = self._waiting[:MAX_GROUP]
             del self._waiting[:MAX_GROUP]
             return group
+
+    def _await_others(self) -> None:
+        until = time.monotonic() + self._options.max_wait_seconds
+        while self._expected and len(self._waiting) < MAX_GROUP:
+            left = until - time.monotonic()
+            if left <= 0:
+                break
+            self._arrived.wait(left)
 
     def _commit(self, group: list[_Entry]) -> None:
         begun = time.monotonic()
@@ -188,12 +191,20 @@ class GroupCommitter:
                 for entry in group:
                     entry.part.start_sync()
             for entry in group:
-                _attempt(entry, entry.part.sync)
+                try:
+                    entry.part.sync()
+                except ReceiveError as error:
+                    entry.outcome = error
         pass_point("after-fsync")
         for entry in group:
-            if entry.outcome is None:
-                _attempt(entry, partial(entry.part.publish, entry.instance.file_key))
-                entry.published = entry.outcome is None
+            if entry.outcome is not None:
+                continue
+            try:
+                entry.part.publish(entry.instance.file_key)
+            except ReceiveError as error:
+                entry.outcome = error
+            else:
+                entry.published = True
         named = [entry for entry in group if entry.published]
         if self._options.durable and named:
             try:
@@ -255,13 +266,6 @@ class GroupCommitter:
             entry.part.discard()
         elif not entry.doubtful:
             remove(self._files, entry.instance.file_key)
-
-
-def _attempt(entry: _Entry, step: Callable[[], None]) -> None:
-    try:
-        step()
-    except ReceiveError as error:
-        entry.outcome = error
 
 
 def _result(entry: _Entry) -> Recorded:

@@ -1,6 +1,6 @@
 """A data set on its way: from the network's buffer to the part file."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
@@ -58,7 +58,7 @@ class Incoming:
         self.refusal = refusal
         self.size_bytes = 0
         if refusal is None:
-            self._guard(self._open)
+            self._open()
 
     def add(self, fragment: memoryview) -> None:
         """Take a fragment, which stays good until `flush`."""
@@ -72,7 +72,12 @@ class Incoming:
     def flush(self) -> None:
         """Write what was taken."""
         if self._fragments and self._part is not None:
-            self._guard(self._write)
+            try:
+                self._write(self._part)
+            except ReceiveError as error:
+                self.refuse(error)
+            except OSError as error:
+                self.refuse(_failed(error))
             self._fragments.clear()
 
     def refuse(self, error: ReceiveError) -> None:
@@ -118,12 +123,17 @@ class Incoming:
         return self.part.mapped(len(self._file_head))
 
     def _open(self) -> None:
-        self._files.require_space()
-        self._part = self._files.begin()
+        try:
+            self._files.require_space()
+            self._part = self._files.begin()
+        except ReceiveError as error:
+            self.refuse(error)
+        except OSError as error:
+            self.refuse(_failed(error))
 
-    def _write(self) -> None:
+    def _write(self, part: PartFile) -> None:
         fragments, update = self._fragments, self._digest.update
-        self.part.write(fragments)
+        part.write(fragments)
         if fragments[0] is self._file_head:
             del fragments[0]
         for fragment in fragments:
@@ -135,10 +145,6 @@ class Incoming:
         if len(self._beginning) > _PIECES:  # many small ones take more than their bytes
             self._beginning = [self.head]
 
-    def _guard(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except ReceiveError as error:
-            self.refuse(error)
-        except OSError as error:
-            self.refuse(DiskFailed(f"the disk failed: {type(error).__name__}"))
+
+def _failed(error: OSError) -> DiskFailed:
+    return DiskFailed(f"the disk failed: {type(error).__name__}")

@@ -148,8 +148,10 @@ class PartFile:
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
-        with contextlib.suppress(OSError):
+        try:
             os.close(descriptor)
+        except OSError:
+            return  # what matters was synced, and is checked there
 
 
 class InstanceFiles(FileStore):
@@ -190,10 +192,11 @@ class InstanceFiles(FileStore):
     def _new_part(self) -> PartFile:
         """Open a part file; `reconcile` may take it away before its lock is there."""
         for _ in range(_TRIES):
-            with contextlib.suppress(BlockingIOError):
-                return PartFile(
-                    f"{self._parts}{next(self._numbers)}{PART_SUFFIX}", self
-                )
+            path = f"{self._parts}{next(self._numbers)}{PART_SUFFIX}"
+            try:
+                return PartFile(path, self)
+            except BlockingIOError:
+                continue
         raise OSError(errno.EAGAIN, "reconcile took every part file for a dead one")
 
     def new_key(self, name_digest: str) -> str:
