@@ -27,6 +27,9 @@ from db.tables import deliveries
 from dicom_node.core.states import WorkState
 from dicom_node.core.types import Delivery
 
+# Made once: an alias of a table is most of what a look for work costs.
+_TRYING = deliveries.alias("trying")
+
 
 class Breaker(StrEnum):
     """Whether deliveries to a destination go out."""
@@ -192,9 +195,8 @@ def close(connection: Connection, destinations: Iterable[str]) -> None:
 
 def lets_through(now: datetime) -> ColumnElement[bool]:
     """Return the condition that a delivery's destination is not cut off."""
-    trying = deliveries.alias("trying")
-    tried = select(trying.c.destination).where(
-        trying.c.state == WorkState.RUNNING, trying.c.lease_until > now
+    tried = select(_TRYING.c.destination).where(
+        _TRYING.c.state == WorkState.RUNNING, _TRYING.c.lease_until > now
     )
     state = destination_states.c
     cut_off = select(state.destination).where(

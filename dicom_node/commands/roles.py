@@ -27,6 +27,7 @@ from dicom_node.workers import (
     calm_threads,
     count_workers,
     name_workers,
+    settle_memory,
     worker_arguments,
 )
 from inference.bundle_parts import remove_left_parts
@@ -121,6 +122,7 @@ def work(options: argparse.Namespace) -> int:
         parts = watching.watched_work(
             app.build_work(settings, database, on_lost=on_lost), metrics
         )
+        settle_memory()
 
         def loop() -> None:
             service.job_loop(settings, parts, clock=clock, stop=stop)
@@ -145,6 +147,7 @@ def deliver(options: argparse.Namespace) -> int:
     database = app.open_database(settings)
     metrics = watching.deliver_metrics(settings)
     outbox = replace(app.build_outbox(settings, database), counters=metrics)
+    settle_memory()
 
     def deliveries() -> None:
         service.delivery_loop(settings, outbox, clock=SystemClock(), stop=stop)

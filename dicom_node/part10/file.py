@@ -16,7 +16,7 @@ from dicom_node.part10.head import FileHead, read_head
 
 HEAD_BYTES: Final = 1 << 16
 _MAX_FILE_HEAD: Final = 4096
-_BLOCK_BYTES: Final = 1 << 20
+_BLOCK_BYTES: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,16 +52,19 @@ class Part10File:
         with mapping, memoryview(mapping) as whole, whole[start:] as view:
             yield view
 
-    def blocks(self) -> Iterator[bytes]:
+    def blocks(self) -> Iterator[memoryview]:
         """Read the data set; a disk that fails is an error here, not a signal.
+
+        Each block is overwritten by the next, so that all stay in the cache.
 
         Raises:
             StoreError: it cannot be read.
         """
-        with _reading(), self.path.open("rb") as stream:
+        room = memoryview(bytearray(_BLOCK_BYTES))
+        with _reading(), self.path.open("rb", buffering=0) as stream:
             stream.seek(self.head.size_bytes)
-            while block := stream.read(_BLOCK_BYTES):
-                yield block
+            while count := stream.readinto(room):
+                yield room[:count]
 
 
 def open_stored(path: Path) -> Part10File:

@@ -187,7 +187,7 @@ def test_a_picture_without_a_usable_orientation_stays_and_has_no_letters(
     picture = shown(tmp_path / "image.dcm", pixels, **attributes)
 
     assert picture.edges is None
-    assert np.asarray(picture.picture)[..., 0].tolist() == pixels.tolist()
+    assert np.asarray(picture.picture.convert("L")).tolist() == pixels.tolist()
 
 
 def test_an_oblique_slice_has_two_letters_at_its_edges(tmp_path: Path) -> None:
