@@ -11,12 +11,12 @@ from config.web import WebTable
 from db.people import has_users
 from dicom_node.commands.screen import loaded
 from dicom_node.core.errors import ConfigError, DatabaseError
-from dicom_node.core.tls import TLSFiles, apply_profile, load_files
 from dicom_node.listening import listen
 from dicom_node.observe.logs import configure_logs
 from dicom_node.service import Stop
 from dicom_node.site import build_site
 from dicom_node.supervise import LISTENING
+from dicom_node.web.https import Https
 from dicom_node.web.server import page_place, serve_pages
 
 log = logging.getLogger("dicom_node.web")
@@ -34,12 +34,19 @@ def web(options: argparse.Namespace) -> int:
     stop = Stop().install()
     require_users(settings)
     pages = build_site(settings)
-    tls = https_context(settings.web)
+    https = Https.of(settings.web)
     listener = listen(page_place(settings.web.host, settings.web.port))
     host, port = listener.getsockname()[:2]
     print(f"{LISTENING} {host}:{port}", flush=True)
     log.info("listening", extra={"host": host, "port": port})
-    serve_pages(pages, listener, stopped=lambda: stop.asked, tls=tls)
+
+    def stopped() -> bool:
+        if https is not None:
+            https.look()
+        return stop.asked
+
+    context = None if https is None else https.context
+    serve_pages(pages, listener, stopped=stopped, tls=context)
     log.info("web stopped")
     return 0
 
@@ -74,12 +81,5 @@ def https_context(web: WebTable) -> ssl.SSLContext | None:
     Raises:
         ConfigError: a file cannot be used.
     """
-    if web.certificate is None:
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    apply_profile(context)
-    files = TLSFiles(
-        certificate=web.certificate, private_key=web.private_key, where="web"
-    )
-    load_files(context, files)
-    return context
+    https = Https.of(web)
+    return None if https is None else https.context
