@@ -1,16 +1,17 @@
 """Every setting of the node: frozen, checked, unknown keys refused."""
 
-from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from config.agree import disagreements
 from config.agree import is_loopback as is_loopback
 from config.destinations import DestinationTable as DestinationTable
-from config.destinations import ObjectKind
+from config.peers import PeerTable as PeerTable
 from config.retention import RetentionTable
+from config.routes import RouteTable as RouteTable
+from config.routes import WhenTable as WhenTable
 from config.table import AETitle, Table, TextList
 from config.web import WebTable as WebTable
 from config.worklist import WorklistTable
@@ -174,93 +175,6 @@ class ModelsTable(Table):
     max_inflated_bytes: Annotated[int, Field(ge=1 << 20)] = 512 << 20
     max_decode_seconds: Annotated[float, Field(gt=0)] = 120.0
     max_frame_seconds: Annotated[float, Field(ge=1)] = 60.0
-
-
-class PeerTable(Table):
-    """Who may call. An entry without host accepts the AE title from anywhere.
-
-    Args:
-        host: a name, an address or a range of addresses (10.1.0.0/16).
-        certificate_subject: glob over the TLS certificate's subject (RFC 4514,
-            CN=ct1,O=Hospital); then only TLS will do.
-        username: the user identity to present, over TLS, with the passcode in
-            `passcode_file`.
-    """
-
-    ae_title: AETitle
-    host: str = ""
-    certificate_subject: str = ""
-    username: str = ""
-    passcode_file: Path | None = None
-
-    @field_validator("host")
-    @classmethod
-    def _range(cls, value: str) -> str:
-        if "/" not in value:
-            return value
-        try:
-            whole = ip_network(value, strict=False)
-        except ValueError:
-            raise ValueError("a range of addresses looks like 10.1.0.0/16") from None
-        if str(whole.network_address) != str(ip_address(value.split("/")[0])):
-            raise ValueError(f"the range with this address is written {whole}")
-        return value
-
-    @model_validator(mode="after")
-    def _identity(self) -> "PeerTable":
-        if bool(self.username) != (self.passcode_file is not None):
-            raise ValueError("username and passcode_file go together")
-        return self
-
-
-class WhenTable(Table):
-    """Conditions of a route; all must hold, an empty table matches every study.
-
-    A list holds when one of its values is there. Text compares without regard to
-    case; description takes globs.
-    """
-
-    modality: TextList = ()
-    sop_class: TextList = ()
-    body_part: TextList = ()
-    view: TextList = ()
-    calling_ae_title: TextList = ()
-    called_ae_title: TextList = ()
-    description: TextList = ()
-    min_age_years: float | None = None
-    max_age_years: float | None = None
-    min_images: Annotated[int, Field(ge=0)] | None = None
-    max_images: Annotated[int, Field(ge=0)] | None = None
-
-    @field_validator(
-        "modality",
-        "sop_class",
-        "body_part",
-        "view",
-        "calling_ae_title",
-        "called_ae_title",
-        "description",
-        mode="before",
-    )
-    @classmethod
-    def _text_or_list(cls, value: object) -> object:
-        return (value,) if isinstance(value, str) else value
-
-
-class RouteTable(Table):
-    """Which studies go to which model and where the results go.
-
-    Args:
-        objects: kinds that an archive may get of this route's results; a destination
-            gets those that both name.
-    """
-
-    name: Annotated[str, Field(min_length=1, max_length=128)]
-    model: Annotated[str, Field(min_length=1, max_length=128)]
-    destinations: TextList = ()
-    objects: tuple[ObjectKind, ...] = ("sr", "sc", "kos")
-    priority: Literal["urgent", "normal", "low"] = "normal"
-    when: WhenTable = WhenTable()
 
 
 class Settings(Table):

@@ -11,8 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dicom_node import __version__
-from dicom_node.commands import users_options
-from dicom_node.commands.add_options import add_options
+from dicom_node.commands import models_options, users_options
 from dicom_node.core.errors import ConfigError, NodeError, UsageError
 
 EXIT_FAILURE = 1
@@ -85,7 +84,13 @@ def build_parser() -> argparse.ArgumentParser:
     command("retry", "again:retry", "put failed work back", _retry, _json)
     command("replay", "again:replay", "run a study again", _replay, _json)
     command("worklist", "worklist:worklist", "the reading list", _worklist)
-    command("models", "models:models", "the model bundles", _models, _json)
+    command(
+        "models",
+        "models:models",
+        "the model bundles",
+        models_options.add_options,
+        _json,
+    )
     command(
         "users",
         "users:users",
@@ -242,38 +247,6 @@ def _worklist(sub: argparse.ArgumentParser) -> None:
     )
     _json(preview)
     action("proxy", "serve the hospital's worklist with the suggested priority")
-
-
-def _models(sub: argparse.ArgumentParser) -> None:
-    actions = sub.add_subparsers(metavar="ACTION", dest="action", required=True)
-
-    def action(name: str, text: str) -> argparse.ArgumentParser:
-        parser = actions.add_parser(name, help=text, description=text)
-        # Given after the action too, without undoing what stood before it.
-        parser.add_argument(
-            "--config", type=Path, metavar="FILE", default=argparse.SUPPRESS
-        )
-        parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS)
-        return parser
-
-    action("list", "every bundle that a route can name")
-    action("show", "one bundle's card").add_argument("model")
-    action("verify", "everything wrong with a bundle, or with all").add_argument(
-        "model", nargs="?", metavar="MODEL|FOLDER"
-    )
-    add_options(action("add", "put a bundle into the models folder, or make one"))
-    bench = action("bench", "images per second of a bundle, by engine and precision")
-    bench.add_argument("model")
-    bench.add_argument("--keep", action="store_true", help="use the fastest")
-    select = action("select", "what the model would take and say; nothing is stored")
-    select.add_argument("model")
-    select.add_argument("paths", nargs="*", type=Path, metavar="FILE|FOLDER")
-    select.add_argument(
-        "--study", metavar="UID|ACCESSION", help="a study that the node has received"
-    )
-    select.add_argument(
-        "--no-predict", action="store_true", help="choose only, do not infer"
-    )
 
 
 def _worker(sub: argparse.ArgumentParser) -> None:

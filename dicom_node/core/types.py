@@ -1,13 +1,14 @@
 """The vocabulary of the way of the data. All types are frozen values.
 
-What is received, studies and routing are here; results and work have modules of their
-own, and their names here too.
+What is received, studies and routing are here; associations, results and work have
+modules of their own, and their names here too.
 """
 
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from dicom_node.core.associations import AssociationRecord, RefusedContext
 from dicom_node.core.ids import (
     InstanceId,
     SeriesInstanceUID,
@@ -262,39 +263,6 @@ class InputFile:
     header: RoutingHeader
     series_instance_uid: SeriesInstanceUID = _NO_SERIES
     dataset_digest: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RefusedContext:
-    """One presentation context that was offered and not accepted."""
-
-    sop_class_uid: str
-    transfer_syntax_uids: tuple[str, ...]
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssociationRecord:
-    """Who called, what was offered and refused, and what came of it.
-
-    Args:
-        tls_version: e.g. "TLSv1.3"; "" without TLS.
-        certificate_subject: of the caller's certificate (RFC 4514), "" without one.
-    """
-
-    at: datetime
-    calling_ae_title: str
-    called_ae_title: str
-    peer_address: str
-    accepted: bool
-    reason: str = ""
-    refused_contexts: tuple[RefusedContext, ...] = ()
-    instances: int = 0
-    refused_instances: int = 0
-    size_bytes: int = 0
-    seconds: float = 0.0
-    tls_version: str = ""
-    certificate_subject: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
