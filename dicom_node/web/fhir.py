@@ -20,10 +20,12 @@ from dicom_node.core.ids import StudyId
 from dicom_node.core.people import Role, Visitor
 from dicom_node.web.auth import Gate, Page, require
 from dicom_node.web.fhir_answers import (
+    ACCESSION,
     KINDS,
     capability_statement,
     fhir_answer,
     search_page,
+    searches_by,
 )
 from dicom_node.web.fhir_search import (
     Resource,
@@ -116,8 +118,8 @@ def _read(reading: _Reading, request: Request) -> Response:
 
 def _search(reading: _Reading, request: Request) -> Response:
     kind, search = _kind(request), read_search(request.query_params)
-    if kind == "Device" and search.accessions:
-        raise Problem(400, "a Device has no accession: search for an Observation's")
+    if search.accessions and not searches_by(kind, ACCESSION):
+        raise Problem(400, f"a {kind} has no accession: search for an Observation's")
     found, after = _look(reading, kind, search)
     reading.note(found)
     base = _base(request)

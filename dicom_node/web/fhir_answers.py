@@ -20,12 +20,13 @@ _ISSUES: Final = {
     406: "not-supported",
     503: "transient",
 }
+ACCESSION: Final = "accession"
 _RELEASED: Final = "2026-11-23"
 _PARAMETERS: Final = (
     ("_id", "token", "the resource's id"),
     ("_lastUpdated", "date", "when the result was written"),
     ("identifier", "token", "system|value or value"),
-    ("accession", "token", "the Accession Number of the study's order"),
+    (ACCESSION, "token", "the Accession Number of the study's order"),
 )
 
 
@@ -79,12 +80,13 @@ def search_page(
     return page
 
 
+def searches_by(kind: str, parameter: str) -> bool:
+    """Say whether a kind of resource can be searched by a parameter."""
+    return (kind, parameter) != ("Device", ACCESSION)  # one algorithm, many orders
+
+
 def capability_statement(base: str) -> JSON:
     """Return what this server can do."""
-    parameters = [
-        {"name": name, "type": kind, "documentation": words}
-        for name, kind, words in _PARAMETERS
-    ]
     return {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -105,8 +107,12 @@ def capability_statement(base: str) -> JSON:
                     {
                         "type": kind,
                         "interaction": [{"code": "read"}, {"code": "search-type"}],
-                        "versioning": "no-version",
-                        "searchParam": parameters,
+                        "versioning": "versioned",
+                        "searchParam": [
+                            {"name": name, "type": of, "documentation": words}
+                            for name, of, words in _PARAMETERS
+                            if searches_by(kind, name)
+                        ],
                     }
                     for kind in KINDS
                 ],

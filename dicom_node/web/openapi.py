@@ -239,6 +239,11 @@ def describe() -> dict[str, Any]:
             "description": "What the node's pages show, for programs. Research use "
             "only.",
         },
+        "externalDocs": {
+            "description": "Results as FHIR R4: the CapabilityStatement of /fhir, "
+            "which describes itself",
+            "url": "/fhir/metadata",
+        },
         "paths": paths,
         "components": {
             "schemas": SCHEMAS,

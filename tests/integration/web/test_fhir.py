@@ -136,6 +136,27 @@ def test_what_the_server_can_do_is_told_to_everybody(served: Served) -> None:
     assert [one["type"] for one in answer.json["rest"][0]["resource"]] == list(KINDS)
 
 
+def test_every_kind_is_searched_by_what_the_statement_names_and_by_nothing_else(
+    served: Served, reader: Reader
+) -> None:
+    (rest,) = served.browser().get("/fhir/metadata").json["rest"]
+    values = {"_lastUpdated": "ge2026-01-01"}
+    known = {one["name"] for kind in rest["resource"] for one in kind["searchParam"]}
+    assert known == {"_id", "_lastUpdated", "identifier", "accession"}
+    for kind in rest["resource"]:
+        named = {one["name"] for one in kind["searchParam"]}
+        for name in sorted(known | {"code"}):
+            value = values.get(name, "x")
+            answer = reader.get(f"/fhir/{kind['type']}?{name}={value}")
+            expected = 200 if name in named else 400
+            assert answer.status == expected, (kind["type"], name)
+
+
+def test_the_description_of_the_api_leads_to_that_of_fhir(served: Served) -> None:
+    linked = served.browser().get("/api/openapi.json").json["externalDocs"]["url"]
+    assert served.browser().get(linked).json["resourceType"] == "CapabilityStatement"
+
+
 def test_nobody_reads_without_a_token_and_the_refusal_is_fhir(
     served: Served, study: StudyId
 ) -> None:
