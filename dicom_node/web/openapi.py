@@ -1,7 +1,5 @@
 """The description of the API (OpenAPI 3.1), served at /api/openapi.json."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final
 
@@ -16,8 +14,8 @@ from dicom_node.web.api_params import (
     REFUSALS,
     STUDIES,
     UID,
-    Param,
 )
+from dicom_node.web.openapi_operation import Operation, describe_operation
 from dicom_node.web.openapi_schemas import (
     SCHEMAS,
     WHOLE,
@@ -27,47 +25,6 @@ from dicom_node.web.openapi_schemas import (
     record,
     refer,
 )
-
-_JSON: Final = "application/json"
-_CSRF: Final = {
-    "name": "X-CSRF-Token",
-    "in": "header",
-    "required": False,
-    "description": "of the page, for a browser; not with a bearer token",
-    "schema": {"type": "string"},
-}
-_REFUSALS: Final = {
-    400: "a parameter does not fit",
-    401: "neither a valid token nor a login",
-    403: "the role does not reach",
-    413: "the request has a body that is too large",
-    421: "the page is not known by the name in the Host header",
-    503: "the database does not answer",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operation:
-    """One method of one address.
-
-    Args:
-        answer: schema of 200.
-        refusals: beside those of every operation, by status.
-        media_type: of 200.
-        leads_to: operations, their parameter, and where the answer has its value.
-    """
-
-    path: str
-    name: str
-    text: str
-    answer: Schema
-    path_params: Sequence[Param] = ()
-    query: Sequence[Param] = ()
-    changes: bool = False
-    role: Role | None = Role.VIEWER
-    refusals: Sequence[tuple[int, str]] = ()
-    media_type: str = _JSON
-    leads_to: Sequence[tuple[str, Param, str]] = ()
 
 
 def _paged(name: str, schema: str) -> Schema:
@@ -230,7 +187,7 @@ def describe() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for one in OPERATIONS:
         method = "post" if one.changes else "get"
-        paths.setdefault(one.path, {})[method] = _operation(one)
+        paths.setdefault(one.path, {})[method] = describe_operation(one)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -256,57 +213,3 @@ def describe() -> dict[str, Any]:
             },
         },
     }
-
-
-def _operation(one: Operation) -> dict[str, Any]:
-    parameters = [_parameter(param, "path") for param in one.path_params]
-    parameters += [_parameter(param, "query") for param in one.query]
-    if one.changes:
-        parameters.append(_CSRF)
-    refusals = {**_REFUSALS, **dict(one.refusals)}
-    if one.changes:
-        refusals[415] = "the body is no form"
-    answers: dict[str, Any] = {
-        str(status): _refusal(status, text) for status, text in refusals.items()
-    }
-    answers["200"] = {
-        "description": "done" if one.changes else "found",
-        "content": {one.media_type: {"schema": one.answer}},
-    }
-    if one.leads_to:
-        answers["200"]["links"] = {
-            name: {
-                "operationId": name,
-                "parameters": {param.name: f"$response.body{place}"},
-            }
-            for name, param, place in one.leads_to
-        }
-    return {
-        "operationId": one.name,
-        "summary": one.text,
-        "description": f"Takes the role {one.role}." if one.role else "For everybody.",
-        "parameters": parameters,
-        "responses": answers,
-        "security": [{"token": []}] if one.role else [],
-    }
-
-
-def _parameter(param: Param, place: str) -> dict[str, Any]:
-    schema = dict(param.schema)
-    if param.default is not None:
-        schema["default"] = param.default
-    return {
-        "name": param.name,
-        "in": place,
-        "required": place == "path",
-        "description": param.text,
-        "schema": schema,
-    }
-
-
-def _refusal(status: int, text: str) -> dict[str, Any]:
-    plain = status in (413, 421)  # the guard's, before anybody knows who wants JSON
-    content = {"text/plain": {"schema": {"type": "string"}}}
-    if not plain:
-        content = {_JSON: {"schema": refer("Error")}}
-    return {"description": text, "content": content}
