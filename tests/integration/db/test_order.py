@@ -132,3 +132,15 @@ def test_kinds_of_one_result_do_not_wait_for_one_another(database: Database) -> 
     work.settle_job(database, claim(database, at=1), both, now=after(2))
     taken = [_claimed(database), _claimed(database)]
     assert [one.kind for one in taken if one] == [ReportKind.SR, ReportKind.SC]
+
+
+def test_one_that_is_tried_again_and_again_holds_up_nobody(database: Database) -> None:
+    _result(database, 1, study="1.2.3")
+    _result(database, 2, study="1.2.4")
+    first = _claimed(database)
+    assert first is not None
+    assert _uids(first) == ["2.25.1"]
+    setback = Setback(reason="sent; waits for the storage commitment")
+    work.requeue(database, first, setback, not_before=after(52), now=after(51))
+    assert _uids(_claimed(database, at=60)) == ["2.25.2"]
+    assert _uids(_claimed(database, at=60)) == ["2.25.1"]
