@@ -7,19 +7,13 @@ they are gone, and what a crash leaves behind is known to be removed still. Rows
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any, Final
 
 from sqlalchemy import (
-    ColumnElement,
     Connection,
     Select,
-    and_,
-    case,
-    exists,
     func,
     insert,
-    or_,
     select,
     tuple_,
     update,
@@ -27,8 +21,10 @@ from sqlalchemy import (
 
 from db.columns import new_id
 from db.engine import Database
+from db.prunable import Prunable as Prunable
+from db.prunable import Scope as Scope
+from db.prunable import became, came_after_pruning, may_go
 from db.tables import (
-    deliveries,
     instances,
     jobs,
     reports,
@@ -37,35 +33,11 @@ from db.tables import (
     work_events,
 )
 from dicom_node.core.ids import StudyId
-from dicom_node.core.states import StudyState, WorkState
 
 # A line of `work_events` about a study's files, and how it ends.
 STUDY_EVENT: Final = "study"
 PRUNING: Final = "PRUNING"
 PRUNED: Final = "PRUNED"
-_SETTLED: Final = (StudyState.ROUTED, StudyState.IGNORED)
-_OPEN: Final = (WorkState.QUEUED, WorkState.RUNNING)
-
-
-class Prunable(StrEnum):
-    """What became of a study that has nothing to do any more."""
-
-    DONE = "done"  # every result is delivered
-    IGNORED = "ignored"  # no route took it
-    KEPT = "kept"  # a result that no destination was to get: here alone
-    FAILED = "failed"  # something was given up
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
-    """Which studies may be pruned.
-
-    Args:
-        before: nothing has happened to them since.
-    """
-
-    states: frozenset[Prunable]
-    before: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +74,8 @@ def candidates(
         after: the last one of the page before.
     """
     query = (
-        select(studies.c.id, studies.c.last_instance_at, _became().label("became"))
-        .where(*_may_go(scope))
+        select(studies.c.id, studies.c.last_instance_at, became().label("became"))
+        .where(*may_go(scope))
         .order_by(studies.c.last_instance_at, studies.c.id)
         .limit(limit)
     )
@@ -136,7 +108,7 @@ def mark(
         )
         marked = connection.execute(
             update(studies)
-            .where(studies.c.id == study_id, *_may_go(scope))
+            .where(studies.c.id == study_id, *may_go(scope))
             .values(pruned_at=now)
         )
         if marked.rowcount == 0:
@@ -191,74 +163,10 @@ def pruned_keys(database: Database) -> frozenset[str]:
         select(versions.c.file_key)
         .join(instances, versions.c.instance_id == instances.c.id)
         .join(studies, instances.c.study_id == studies.c.id)
-        .where(studies.c.pruned_at.is_not(None), ~_came_after_pruning())
+        .where(studies.c.pruned_at.is_not(None), ~came_after_pruning())
     )
     with database.read() as connection:
         return frozenset(connection.execute(query).scalars())
-
-
-def _may_go(scope: Scope) -> tuple[ColumnElement[bool], ...]:
-    mine = jobs.c.study_id == studies.c.id
-    of_mine = and_(deliveries.c.job_id == jobs.c.id, mine)
-    recently = [
-        exists().where(mine, jobs.c.settled_at > scope.before),
-        exists().where(of_mine, deliveries.c.settled_at > scope.before),
-        exists().where(_of_study(), versions.c.repeated_at > scope.before),
-    ]
-    return (
-        studies.c.state.in_(_SETTLED),
-        studies.c.last_instance_at <= scope.before,
-        ~exists().where(mine, jobs.c.state.in_(_OPEN)),
-        ~exists().where(of_mine, deliveries.c.state.in_(_OPEN)),
-        *(~one for one in recently),
-        or_(
-            studies.c.pruned_at.is_(None),
-            exists().where(_of_study(), _came_after_pruning()),
-        ),
-        _became().in_([state.value for state in scope.states]),
-    )
-
-
-def _of_study() -> ColumnElement[bool]:
-    return and_(
-        versions.c.instance_id == instances.c.id,
-        instances.c.study_id == studies.c.id,
-    )
-
-
-def _came_after_pruning() -> ColumnElement[bool]:
-    return or_(
-        versions.c.received_at > studies.c.pruned_at,
-        func.coalesce(versions.c.repeated_at, versions.c.received_at)
-        > studies.c.pruned_at,
-    )
-
-
-def _became() -> ColumnElement[str]:
-    """Say what became of a study; of several things the one that keeps it longest."""
-    mine = jobs.c.study_id == studies.c.id
-    later = jobs.alias("later")
-    replaced = exists().where(
-        later.c.study_id == jobs.c.study_id,
-        later.c.model == jobs.c.model,
-        later.c.revision > jobs.c.revision,
-    )
-    given_up = or_(
-        exists().where(mine, jobs.c.state == WorkState.FAILED, ~replaced),
-        exists().where(
-            deliveries.c.job_id == jobs.c.id,
-            mine,
-            deliveries.c.state == WorkState.FAILED,
-        ),
-    )
-    sent = exists().where(deliveries.c.job_id == jobs.c.id).correlate(jobs)
-    stayed = exists().where(reports.c.job_id == jobs.c.id, mine, ~sent)
-    return case(
-        (given_up, Prunable.FAILED.value),
-        (stayed, Prunable.KEPT.value),
-        (studies.c.state == StudyState.IGNORED, Prunable.IGNORED.value),
-        else_=Prunable.DONE.value,
-    )
 
 
 def _sizes(
@@ -286,7 +194,7 @@ def _removal(connection: Connection, event_id: int, study_id: StudyId) -> Remova
         .join(instances, versions.c.instance_id == instances.c.id)
         .join(studies, instances.c.study_id == studies.c.id)
         # What came since is not meant.
-        .where(studies.c.id == study_id, ~_came_after_pruning())
+        .where(studies.c.id == study_id, ~came_after_pruning())
     )
     written = (
         select(reports.c.file_key)
