@@ -66,11 +66,17 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sent:
-    """What was sent and how long it took, from the first byte to the last answer."""
+    """What was sent and how long it took, from the first byte to the last answer.
+
+    Args:
+        begun: `time.monotonic`, which all processes of a machine share, at the first
+            byte.
+    """
 
     images: int
     seconds: float
     tls: str = ""
+    begun: float = 0.0
 
 
 class Barrier:
@@ -192,10 +198,12 @@ def blast(task: Task) -> Sent:
     barrier = Barrier(task.associations, processes=task.processes)
     run = _in_processes if task.processes else _in_threads
     times = run(senders, barrier)
+    begun = min(begin for begin, _ in times)
     return Sent(
         images=task.images * task.associations,
-        seconds=max(end for _, end in times) - min(begin for begin, _ in times),
+        seconds=max(end for _, end in times) - begun,
         tls=senders[0].tls,
+        begun=begun,
     )
 
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Self
 
+from benchmarks.blaster import Sent
 from benchmarks.blaster import Task as Sending
 from benchmarks.corpus import Numbers
 from benchmarks.processes import BenchmarkError, wait_for
@@ -60,13 +61,13 @@ def send_new(
     images: int,
     studies: int,
     numbers: Numbers,
-) -> int:
-    """Send new studies at once, one association each; return all images."""
+) -> Sent:
+    """Send new studies at once, one association each."""
     each = max(1, images // studies)
     first = int(numbers.uid()[-38:])
     for _ in range((each + 2) * studies):
         numbers.uid()
-    blast(
+    return blast(
         Sending(
             port=port,
             called=AE_TITLE,
@@ -76,7 +77,6 @@ def send_new(
             first_uid=first,
         )
     )
-    return each * studies
 
 
 @dataclass(slots=True)
@@ -104,8 +104,8 @@ class Node:
             self._running.program.end()
         shutil.rmtree(self.plan.folder, ignore_errors=True)
 
-    def send(self, templates: tuple[str, ...], *, images: int, studies: int) -> int:
-        """Send new studies at once, one association each; return all images."""
+    def send(self, templates: tuple[str, ...], *, images: int, studies: int) -> Sent:
+        """Send new studies at once, one association each."""
         return send_new(
             self.running.port,
             templates,
@@ -115,13 +115,16 @@ class Node:
         )
 
     def rate(self, templates: tuple[str, ...], *, images: int, studies: int) -> float:
-        """Send, wait for the predictions; images per second without the quiet time."""
-        before, begun = self.predictions(), time.perf_counter()
+        """Send, wait for the predictions; images per second without the quiet time.
+
+        The clock starts with the first byte, not with the sender's process.
+        """
+        before = self.predictions()
         sent = self.send(templates, images=images, studies=studies)
         self.wait_for_predictions(before + studies)
-        took = time.perf_counter() - begun - self.plan.quiet_seconds
+        took = time.monotonic() - sent.begun - self.plan.quiet_seconds
         self.running.forget()
-        return sent / took
+        return sent.images / took
 
     def wait_for_predictions(self, number: int) -> None:
         """Wait until so many predictions are stored.

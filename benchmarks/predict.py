@@ -33,8 +33,7 @@ def measure(task: Task) -> list[Contest]:
 def _one(bundle: Path, title: str, templates: tuple[str, ...], task: Task) -> Contest:
     bare = BareModel(bundle)
     # A round of the node must be long: it begins and ends with one stage at work.
-    seconds = 10 * task.seconds
-    images = _enough(bare, seconds)
+    images = _enough(bare, 24 * task.seconds)
     studies = min(_MOST_STUDIES, images // bare.batch_size)
     contest = Contest(
         title=f"{CT.title} raw, C-STORE to prediction, {title}, "
@@ -52,7 +51,7 @@ def _one(bundle: Path, title: str, templates: tuple[str, ...], task: Task) -> Co
         return compete_timed(
             contest,
             {
-                BARE: lambda: _rate(bare, seconds),
+                BARE: lambda: _rate(bare, 8 * task.seconds),
                 OURS: lambda: node.rate(templates, images=images, studies=studies),
             },
             task.rounds,
