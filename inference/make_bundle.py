@@ -172,9 +172,14 @@ def _channels(known: Mapping[str, Any], state: State) -> int:
     """Return how many channels the first layer of the weights takes."""
     named = known.get("first_conv") or ()
     for layer in (named,) if isinstance(named, str) else tuple(named):
-        for name, tensor in state.items():
-            if f".{name}".endswith(f".{layer}.weight") and tensor.ndim == 4:
-                return 1 if tensor.shape[1] == 1 else 3
+        found = [
+            (len(name), tensor.shape[1])
+            for name, tensor in state.items()
+            # Inner blocks have layers of the same name.
+            if f".{name}".endswith(f".{layer}.weight") and tensor.ndim == 4
+        ]
+        if found:
+            return 1 if min(found)[1] == 1 else 3
     return 3
 
 

@@ -5,17 +5,19 @@ import mmap
 import os
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from functools import lru_cache
 from hashlib import sha256
 from pathlib import Path
-from threading import Lock
 from typing import Final
 
 _KEY_BYTES: Final = 16
 _NOBODY: Final = bytes(_KEY_BYTES)
 _SUFFIX: Final = ".decoding"
+_KEYS_KEPT: Final = 1024  # of images under decoding, frame after frame
 
 
+@lru_cache(_KEYS_KEPT)
 def image_key(path: Path) -> bytes:
     """Name an image by its file's name, which must not be written down itself."""
     return sha256(os.fsencode(path.name)).digest()[:_KEY_BYTES]
@@ -45,22 +47,20 @@ class Record:
         # Found by others only once it is locked.
         hidden.rename(self._path)
         self._map = mmap.mmap(self._file.fileno(), mmap.PAGESIZE)
-        self._free = list(range(self._slots))
-        self._lock = Lock()
+        self._free = list(range(self._slots))  # pop and append need no lock
 
-    @contextmanager
-    def noted(self, path: Path) -> Iterator[int]:
-        """Keep the image in the file while the block runs; give the slot's number."""
-        with self._lock:
-            slot = self._free.pop()
+    def note(self, path: Path) -> int:
+        """Keep an image in the file; return the number of its slot."""
+        slot = self._free.pop()
         begin = slot * _KEY_BYTES
         self._map[begin : begin + _KEY_BYTES] = image_key(path)
-        try:
-            yield slot
-        finally:
-            self._map[begin : begin + _KEY_BYTES] = _NOBODY
-            with self._lock:
-                self._free.append(slot)
+        return slot
+
+    def strike(self, slot: int) -> None:
+        """Take it out."""
+        begin = slot * _KEY_BYTES
+        self._map[begin : begin + _KEY_BYTES] = _NOBODY
+        self._free.append(slot)
 
     def close(self) -> None:
         """Remove the file: this process ends as it should."""

@@ -140,3 +140,25 @@ def test_what_is_kept_of_images_does_not_tell_their_names(
     kept = [path for path in (tmp_path / "guard").iterdir() if path.is_file()]
     assert {path.name for path in kept} == {"suspects", "refused"}
     assert not any(b"image-" in path.read_bytes() for path in kept)
+
+
+def test_a_trial_that_hangs_and_that_nobody_listens_to_ends_by_itself(
+    study: list[Path],
+) -> None:
+    job = {
+        "fault": f"decode-hold:{BAD_ROWS}",
+        "limits": {"frame_seconds": 0.5},
+        "reduced": None,
+        "images": [{"path": str(study[2]), "frames": [1]}],
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "inference.guard.trial"],
+        input=json.dumps(job),
+        capture_output=True,
+        text=True,
+        timeout=90,
+        cwd=PROJECT,
+        check=False,
+    )
+    assert done.returncode == -signal.SIGALRM
+    assert done.stdout.splitlines()[0] == "ready"

@@ -204,3 +204,11 @@ def test_private_codes_are_short_and_stable_and_tell_labels_apart() -> None:
 def test_what_is_no_window_is_refused(text: str) -> None:
     with pytest.raises(BundleError, match="CENTER/WIDTH"):
         parse_window(text)
+
+
+def test_one_channel_is_seen_in_the_first_layer_not_in_one_of_its_name(
+    place: Path,
+) -> None:
+    _save(place / "mine.safetensors", "test_resnet", num_classes=3, in_chans=1)
+    assert _add(place, "test_resnet") == 0
+    assert find_bundle("mine", place / "models").input.channels == 1
