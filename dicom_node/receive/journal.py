@@ -109,7 +109,7 @@ class Journal:
         try:
             self._waiting.put_nowait(record)
         except queue.Full:
-            log.warning(_lost(record), extra={"reason": "too many wait"})
+            _tell_lost(record, "too many wait")
 
     def close(self, seconds: float) -> None:
         """Write what waits, for so long at most."""
@@ -123,8 +123,7 @@ class Journal:
             try:
                 self._keep(record)
             except Exception as error:  # noqa: BLE001 - receiving must go on
-                extra = {"reason": type(error).__name__}
-                log.error(_lost(record), extra=extra)
+                _tell_lost(record, type(error).__name__)
 
     def _records(self) -> Iterator[AssociationRecord | list[RefusedInstance]]:
         """Yield what waits; refusals that stand one behind another come together."""
@@ -164,9 +163,11 @@ class Journal:
         raise DatabaseError("an association or a refusal cannot be recorded")
 
 
-def _lost(record: object) -> str:
-    known = isinstance(record, AssociationRecord)
-    return "association not recorded" if known else "refusal not recorded"
+def _tell_lost(record: object, reason: str) -> None:
+    if isinstance(record, AssociationRecord):
+        log.error("association not recorded", extra={"reason": reason})
+    else:
+        log.error("refusal not recorded", extra={"reason": reason})
 
 
 def bounded_ae_title(value: Any) -> str:
