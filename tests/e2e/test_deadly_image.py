@@ -31,7 +31,7 @@ def test_the_other_images_are_evaluated_and_the_report_says_which_were_not(
     good = [make_radiograph(study, number=number) for number in (1, 2, 3)]
     bad = make_radiograph(study, number=4, size=BAD_ROWS)
     Sender(node.address).send([good[0], bad, *good[1:]])
-    (job,) = node.wait_settled(study, seconds=150)[study]["jobs"]
+    (job,) = node.wait_settled(study, seconds=200)[study]["jobs"]
     assert job["state"] == "DONE"
 
     images = {item["sop_instance_uid"]: item for item in _images(node, study)}
