@@ -32,6 +32,8 @@ _STOP_ORDER: Final = (RECEIVE, "proxy", "work", "deliver", "web")
 _TICK_SECONDS: Final = 0.1
 _FIRST_PAUSE_SECONDS: Final = 0.2
 _LONGEST_PAUSE_SECONDS: Final = 10.0
+# Nobody is heard while these are away, however often they were killed before.
+_LONGEST_PAUSE_OF_PORTS_SECONDS: Final = 1.0
 _STEADY_SECONDS: Final = 30.0
 _KILL_AFTER_DRAIN_SECONDS: Final = 5.0
 
@@ -161,7 +163,12 @@ class Supervisor:
                 extra={"role": role, "exit_code": code, "seconds": child.pause},
             )
             child.restart_at = now + child.pause
-            child.pause = min(child.pause * 2, _LONGEST_PAUSE_SECONDS)
+            longest = (
+                _LONGEST_PAUSE_OF_PORTS_SECONDS
+                if role in _ANNOUNCING
+                else _LONGEST_PAUSE_SECONDS
+            )
+            child.pause = min(child.pause * 2, longest)
 
     def _end_stuck(self) -> None:
         """Kill a receiver that runs and gives no sign of life; it is started again."""

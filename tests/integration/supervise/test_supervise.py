@@ -1,5 +1,6 @@
 """`serve` over roles of the test's own: order, signals, restarts, systemd."""
 
+import json
 import os
 import signal
 import socket
@@ -7,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -141,6 +143,23 @@ def test_a_role_that_dies_is_started_again_and_counted(serve: Serve) -> None:
     os.kill(dict(serve.said("starts"))["receive"], signal.SIGKILL)
     wait_until(lambda: serve.restarts("receive") == 1, what="receive is restarted")
     assert "Traceback" not in serve.output
+
+
+def _started(serve: Serve, count: int) -> bool:
+    return len(serve.said("starts")) == count
+
+
+def test_a_receiver_that_is_killed_again_and_again_is_away_for_a_second_at_most(
+    serve: Serve,
+) -> None:
+    serve.start()
+    for number in range(1, 6):
+        started = len(ROLES) + number
+        os.kill(dict(serve.said("starts"))["receive"], signal.SIGKILL)
+        wait_until(partial(_started, serve, started), what="receive runs again")
+    lines = [json.loads(line) for line in serve.output.splitlines() if "{" in line]
+    pauses = [line["seconds"] for line in lines if "role died" in line["event"]]
+    assert pauses == [0.2, 0.4, 0.8, 1.0, 1.0]
 
 
 def test_sighup_reaches_every_role_and_ends_none(serve: Serve) -> None:
