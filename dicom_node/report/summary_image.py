@@ -186,7 +186,7 @@ def _as_the_model(prediction: Prediction) -> InputSpec:
 def _as_picture(planes: Image) -> Picture.Image:
     """Make 8 bits of (1 or 3, rows, columns) in [0, 1], averaged if very large.
 
-    Grey stays grey: turning and resizing it takes a third of what RGB takes. The
+    Grey stays grey: turning and resizing it takes half of what RGB takes. The
     planes are used up.
     """
     rows, columns = planes.shape[1:]
