@@ -22,9 +22,7 @@ class Seconds:
 
 
 def _https(pair: Pair, seconds: Seconds) -> Https:
-    files = TLSFiles(
-        certificate=pair.certificate, private_key=pair.key, where="web"
-    )
+    files = TLSFiles(certificate=pair.certificate, private_key=pair.key, where="web")
     return Https(files, monotonic=seconds)
 
 
