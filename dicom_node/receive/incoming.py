@@ -73,11 +73,15 @@ class Incoming:
         """Write what was taken."""
         if self._fragments and self._part is not None:
             try:
-                self._write(self._part)
+                self._part.write(self._fragments)
             except ReceiveError as error:
+                self._keep_beginning()
                 self.refuse(error)
             except OSError as error:
+                self._keep_beginning()
                 self.refuse(_failed(error))
+            else:
+                self._take()
             self._fragments.clear()
 
     def refuse(self, error: ReceiveError) -> None:
@@ -131,19 +135,30 @@ class Incoming:
         except OSError as error:
             self.refuse(_failed(error))
 
-    def _write(self, part: PartFile) -> None:
-        fragments, update = self._fragments, self._digest.update
-        part.write(fragments)
-        if fragments[0] is self._file_head:
-            del fragments[0]
-        for fragment in fragments:
+    def _take(self) -> None:
+        """Note what was written."""
+        update = self._digest.update
+        for fragment in self._of_data_set():
             update(fragment)
-            if self._missing > 0:
-                beginning = bytes(fragment[: self._missing])
-                self._missing -= len(beginning)
-                self._beginning.append(beginning)
+        if self._missing > 0:
+            self._keep_beginning()
+
+    def _keep_beginning(self) -> None:
+        """Keep the first bytes, also of what the disk did not take."""
+        for fragment in self._of_data_set():
+            if self._missing <= 0:
+                break
+            beginning = bytes(fragment[: self._missing])
+            self._missing -= len(beginning)
+            self._beginning.append(beginning)
         if len(self._beginning) > _PIECES:  # many small ones take more than their bytes
             self._beginning = [self.head]
+
+    def _of_data_set(self) -> list[bytes | memoryview]:
+        """Return the fragments without the file's head."""
+        if self._fragments and self._fragments[0] is self._file_head:
+            del self._fragments[0]
+        return self._fragments
 
 
 def _failed(error: OSError) -> DiskFailed:
