@@ -25,7 +25,8 @@ def console() -> "Console":
 
     # Without a terminal a width would only fold UIDs in the middle.
     width = None if sys.stdout.isatty() else 400
-    return Console(highlight=False, width=width)
+    # What a sender wrote is neither markup nor a code for a picture.
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def print_json(document: Any) -> None:
