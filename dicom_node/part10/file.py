@@ -126,6 +126,25 @@ def checked_digest(key: str, file: Part10File) -> str:
     return digest.hex()
 
 
+def is_named_by_content(key: str, path: Path) -> bool:
+    """Say whether a file is what its key names; reads it once and keeps nothing.
+
+    Raises:
+        StoreError: it cannot be read.
+        CannotUnderstand: it has another head than this node writes.
+    """
+    digest = dataset_digest()
+    room = memoryview(bytearray(_BLOCK_BYTES))
+    with _reading(), path.open("rb", buffering=0) as stream:
+        count = stream.readinto(room)
+        start = read_head(room[: min(count, _MAX_FILE_HEAD)]).size_bytes
+        head = bytes(room[:start])
+        digest.update(room[start:count])
+        while count := stream.readinto(room):
+            digest.update(room[:count])
+    return names(key, name_digest(head, digest.digest()))
+
+
 def _sha256(stream: BufferedReader) -> str:
     stream.seek(0)
     return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,7 +8,12 @@ import xxhash
 
 from dicom_node.core.errors import CannotUnderstand, StoreError
 from dicom_node.part10.digest import dataset_digest, name_digest
-from dicom_node.part10.file import HEAD_BYTES, checked_digest, open_stored
+from dicom_node.part10.file import (
+    HEAD_BYTES,
+    checked_digest,
+    is_named_by_content,
+    open_stored,
+)
 from dicom_node.part10.head import file_head
 
 HEAD = file_head("1.2", "1.2.3", transfer_syntax_uid="1.2", source_ae_title="A")
@@ -34,9 +39,24 @@ def test_a_file_is_read_back(tmp_path: Path, size: int) -> None:
     assert file.size_bytes == size
     assert file.beginning == dataset[:HEAD_BYTES]
     assert checked_digest(key, file) == xxhash.xxh3_128_hexdigest(dataset)
+    assert is_named_by_content(key, path)
     assert b"".join(bytes(block) for block in file.blocks()) == dataset
     with file.dataset() as view:
         assert view == dataset
+
+
+@pytest.mark.parametrize("size", [1, (1 << 18) - len(HEAD), 1 << 18, 3 << 20])
+@pytest.mark.parametrize("where", ["first", "last"])
+def test_a_changed_bit_of_any_block_is_found_without_keeping_it(
+    tmp_path: Path, size: int, where: str
+) -> None:
+    key, path = stored(tmp_path, bytes(size))
+    content = bytearray(path.read_bytes())
+    content[len(HEAD) if where == "first" else -1] ^= 1
+    path.write_bytes(content)
+    assert not is_named_by_content(key, path)
+    path.write_bytes(content[:-1])
+    assert not is_named_by_content(key, path)
 
 
 @pytest.mark.parametrize("position", [0, 200, len(HEAD), -1])
