@@ -130,7 +130,7 @@ def _frame_header(
         is_ybr = True
     codec = "jpegls" if marker == _JPEG_LS else "jpeg"
     if marker == _LOSSLESS_JPEG:
-        codec, is_ybr = "jpeg lossless", None  # PS3.5 8.2.1: no transformation
+        codec, is_ybr = "jpeg lossless", False  # PS3.5 8.2.1: no transformation
     return Codestream(
         codec=codec,
         rows=rows,

@@ -145,7 +145,7 @@ def _decode(frame: bytes, codestream: Codestream, source: FrameSource) -> Sample
     extension, function = _FUNCTIONS[codestream.codec]
     codec = f"{name_transfer_syntax(source.transfer_syntax_uid)} cannot be decoded"
     options: dict[str, Any] = {}
-    if codestream.codec == "jpeg" and codestream.samples == 3:
+    if codestream.codec in ("jpeg", "jpeg lossless") and codestream.samples == 3:
         says_ybr = codestream.is_ybr
         if says_ybr is None:
             says_ybr = source.layout.photometric != "RGB"

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 
 from dicom_node.core.errors import PixelError
 from inference.api import Image
-from inference.pixels.attributes import functional_groups, items, number
+from inference.pixels.attributes import functional_groups, items, number, text
 from inference.pixels.layout import PixelLayout
 from inference.pixels.lut import look_up, read_descriptor, read_table
 from inference.pixels.native import Samples
@@ -24,6 +24,16 @@ _PADDING = {
         "DoubleFloatPixelPaddingRangeLimit",
     ),
 }
+
+
+# X-Ray Angiographic, X-Ray Radiofluoroscopic and the retired Bi-plane. PS3.4 B.5.
+_ANGIOGRAMS = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.12.1",
+        "1.2.840.10008.5.1.4.1.1.12.2",
+        "1.2.840.10008.5.1.4.1.1.12.3",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,10 +75,9 @@ def modality_frame(
     Source: PS3.3 C.7.5.1.1.2, C.11.1, C.7.6.16.2.9.
     """
     padding = mask_padding(stored, dataset, layout)
-    if "ModalityLUTSequence" in dataset and not layout.is_float:
-        lut = items(dataset, "ModalityLUTSequence")
-        if lut:
-            return _by_table(stored, lut[0], layout, padding)
+    lut = None if layout.is_float else modality_lut(dataset)
+    if lut is not None:
+        return _by_table(stored, lut, layout, padding)
     slope, intercept = read_rescale(dataset, frame_number=frame_number)
     is_wide = stored.dtype.itemsize > 2  # float32 holds 16 bits exactly, not 32
     wide: npt.NDArray[Any] = stored.astype(np.float64 if is_wide else np.float32)
@@ -77,6 +86,21 @@ def modality_frame(
         wide += intercept
     values: Image = wide.astype(np.float32, copy=False)
     return _frame(values, padding, layout, slope, intercept)
+
+
+def modality_lut(dataset: Dataset) -> Dataset | None:
+    """Return the item of the Modality LUT Sequence, None where none is to be applied.
+
+    That of an angiogram leads back to the intensity of the X-rays: whoever shows the
+    image ignores it.
+
+    Source: PS3.3 C.11.1, C.8.7.1.1.2; PS3.4 N.2.5.
+    """
+    if "ModalityLUTSequence" not in dataset:
+        return None
+    if text(dataset, "SOPClassUID") in _ANGIOGRAMS:
+        return None
+    return next(iter(items(dataset, "ModalityLUTSequence")), None)
 
 
 def read_rescale(dataset: Dataset, *, frame_number: int) -> tuple[float, float]:

@@ -7,8 +7,13 @@ import numpy.typing as npt
 
 from dicom_node.core.errors import PixelError
 from inference.api import InputSpec, Window
-from inference.pixels.attributes import items, text
-from inference.pixels.modality import modality_frame, padding_bounds, read_rescale
+from inference.pixels.attributes import text
+from inference.pixels.modality import (
+    modality_frame,
+    modality_lut,
+    padding_bounds,
+    read_rescale,
+)
 from inference.pixels.native import Samples
 from inference.pixels.read import FrameSource
 from inference.pixels.recipe import Curve, Ramp, Recipe, Sigmoid, Table
@@ -61,7 +66,7 @@ def plan_frame(
         padding=_stored_padding(source, stored),
     )
     curves: list[Curve] | None = None
-    if look.lut is None and not items(source.dataset, "ModalityLUTSequence"):
+    if look.lut is None and modality_lut(source.dataset) is None:
         curves = _straight(subject, look)
     if curves is None:
         curves = _tabulate(subject, look)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydicom.dataset import Dataset
+from pydicom.uid import XRayAngiographicImageStorage
 
 from tests.conformance.pixel_references import has_dcmtk
 from tests.conformance.pixel_verdicts import judge
@@ -143,6 +144,17 @@ CASES: dict[str, tuple[Any, dict[str, Any], set[str]]] = {
             "VOILUTSequence": [lut_item([256, 0, 12], curve(256, 4095))],
         },
         set(),
+    ),
+    # highdicom applies it; PS3.4 N.2.5 wants it ignored.
+    "Modality LUT of an angiogram": (
+        GREY,
+        TWELVE | WINDOW
+        | {
+            "SOPClassUID": XRayAngiographicImageStorage,
+            "PixelIntensityRelationship": "LOG",
+            "ModalityLUTSequence": [lut_item([4096, 0, 16], curve(4096, 65535))],
+        },
+        {"highdicom shown"},
     ),
     "padding": (
         np.where(GREY < 99, 0, GREY).astype(np.uint16),

@@ -177,6 +177,28 @@ def test_lossless_jpeg_of_ybr_is_converted_by_the_header(tmp_path: Path) -> None
     assert show(path).planes == pytest.approx(PLANES, abs=2 / 255)
 
 
+def test_lossless_jpeg_is_not_converted_by_a_jfif_marker(tmp_path: Path) -> None:
+    # dcmtk writes one with YBR_FULL, and libjpeg then refuses to convert.
+    coded = bytes(
+        imagecodecs.jpeg8_encode(
+            to_ybr(RGB), lossless=True, colorspace="RGB", outcolorspace="RGB"
+        )
+    )
+    jfif = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
+    start = coded.index(b"\xff\xc3")
+    named = bytearray(coded[start:])
+    named[10:19] = bytes([1, 0x11, 0, 2, 0x11, 0, 3, 0x11, 0])
+    scan = named.index(b"\xff\xda")
+    named[scan + 5 : scan + 11 : 2] = b"\1\2\3"
+    path = write_image(
+        tmp_path / "a", b"", frames=[b"\xff\xd8" + jfif + bytes(named)],
+        syntax=JPEGLosslessSV1, Rows=2, Columns=4, SamplesPerPixel=3,
+        PlanarConfiguration=0, BitsAllocated=8, BitsStored=8, HighBit=7,
+        PixelRepresentation=0, PhotometricInterpretation="YBR_FULL",
+    )  # fmt: skip
+    assert show(path).planes == pytest.approx(PLANES, abs=2 / 255)
+
+
 def palette(
     path: Path, descriptor: list[int], data: list[bytes], *, segmented: bool = False
 ) -> Path:

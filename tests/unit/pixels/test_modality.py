@@ -5,10 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydicom import uid
 
 from dicom_node.core.errors import PixelError
 from inference.api import InputSpec, Window
-from tests.unit.pixels.images import lut_item, plane, show, write_image
+from inference.pixels.frames import open_image
+from inference.pixels.fused import show_frame
+from inference.pixels.raw import read_frame
+from tests.unit.pixels.images import SPEC, lut_item, plane, show, write_image
 
 # Shows modality values 0..1000 as 0..1 and thereby makes them readable.
 READ = InputSpec(
@@ -71,6 +75,24 @@ def test_a_12_bit_modality_lut_is_applied(tmp_path: Path) -> None:
         ModalityLUTSequence=[item],
     )  # fmt: skip
     assert modality_values(path) == [100, 100, 200, 400, 400]
+
+
+@pytest.mark.parametrize("kind", ["XRayAngiographic", "XRayRadiofluoroscopic"])
+def test_the_modality_lut_of_an_angiogram_is_not_for_display(
+    tmp_path: Path, kind: str
+) -> None:
+    # It leads back to the intensity of the X-rays; the windows are of stored values.
+    item = lut_item([4, 0, 16], [0, 1, 10, 1000])
+    path = write_image(
+        tmp_path / "a", np.array([[0, 1, 2, 3]], np.uint8),
+        SOPClassUID=getattr(uid, f"{kind}ImageStorage"), ModalityLUTSequence=[item],
+        WindowCenter="1.5", WindowWidth="3", VOILUTFunction="LINEAR_EXACT",
+    )  # fmt: skip
+    assert modality_values(path) == [0, 1, 2, 3]
+    assert plane(path)[0] == pytest.approx([0, 1 / 3, 2 / 3, 1])
+    assert show_frame(read_frame(open_image(path), 1, SPEC))[0, 0] == pytest.approx(
+        [0, 1 / 3, 2 / 3, 1]
+    )
 
 
 def test_overlay_bits_above_bits_stored_are_cut_off(tmp_path: Path) -> None:
