@@ -4,20 +4,22 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, Select, func, or_, select
+from sqlalchemy import Connection, Select, func, or_, select
 
 from db.codec import decode_header
 from db.columns import AnyRow
 from db.desk_deliveries import DeliveryLine, deliveries_of
+from db.desk_query import StudyQuery as StudyQuery
+from db.desk_query import select_studies
 from db.engine import Database
 from db.story import StudyStory
 from db.summary import JobSummary, StudyIds, summarise_jobs
-from db.tables import instances, jobs, reports, studies, versions
+from db.tables import instances, studies, versions
 from db.timeline import tell
-from db.urgency import NO_RANK, RANKS, current_suggestions, ranks
-from db.why import why_no_result, without_result
+from db.urgency import RANKS, current_suggestions
+from db.why import why_no_result
 from dicom_node.core.ids import StudyId
 from dicom_node.core.states import StudyState, Urgency, WorkState
 from dicom_node.core.types import RoutingHeader
@@ -25,37 +27,6 @@ from dicom_node.core.types import RoutingHeader
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 # Such a data set is inflated whole, to a thousand times its size at worst.
 _DEFLATED_BYTES_MAX: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StudyQuery:
-    """Which studies are wanted.
-
-    Args:
-        accession: "" for any.
-        part: the Accession Number only contains that, in either case of letters.
-        uid: a whole UID of the study, of an instance or of a report; "" for any.
-        study_ids: only these; None for any.
-        urgency: that of the most urgent suggestion that holds.
-        suggested: only studies with a suggestion that holds.
-        without_result: only studies that lack a model's result, for whatever reason.
-        received_after: the last instance came after that.
-        by_priority: the most urgent first and then who has waited longest; else the
-            latest first.
-    """
-
-    accession: str = ""
-    part: bool = False
-    uid: str = ""
-    study_ids: Collection[StudyId] | None = None
-    state: StudyState | None = None
-    urgency: Urgency | None = None
-    suggested: bool = False
-    without_result: bool = False
-    received_after: datetime | None = None
-    by_priority: bool = False
-    limit: int = 50
-    offset: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +85,7 @@ def list_studies(
 ) -> tuple[tuple[StudyLine, ...], bool]:
     """Return the studies in order, and whether there are more after them."""
     with database.read() as connection:
-        found = connection.execute(_select(query, now)).scalars().all()
+        found = connection.execute(select_studies(query, now)).scalars().all()
         ids = found[: query.limit]
         lines = _lines(connection, ids, now)
     return lines, len(found) > query.limit
@@ -156,50 +127,6 @@ def first_files(
     with database.read() as connection:
         rows = connection.execute(query).all()
     return {StudyId(row.study_id): row.file_key for row in rows}
-
-
-def _select(query: StudyQuery, now: datetime) -> "Select[int]":
-    ranked = ranks(now)
-    rank = func.coalesce(ranked.c.rank, NO_RANK)
-    chosen = select(studies.c.id).outerjoin(ranked, ranked.c.study_id == studies.c.id)
-    if query.accession and query.part:
-        chosen = chosen.where(
-            studies.c.accession_number.icontains(query.accession, autoescape=True)
-        )
-    elif query.accession:
-        chosen = chosen.where(studies.c.accession_number == query.accession)
-    if query.uid:
-        chosen = chosen.where(_has_uid(query.uid))
-    if query.study_ids is not None:
-        chosen = chosen.where(studies.c.id.in_(query.study_ids))
-    if query.state is not None:
-        chosen = chosen.where(studies.c.state == query.state)
-    if query.urgency is not None:
-        chosen = chosen.where(ranked.c.rank == RANKS[query.urgency])
-    if query.suggested:
-        chosen = chosen.where(ranked.c.rank.is_not(None))
-    if query.without_result:
-        chosen = chosen.where(without_result())
-    if query.received_after is not None:
-        chosen = chosen.where(studies.c.last_instance_at > query.received_after)
-    order: Sequence[Any] = (studies.c.id.desc(),)
-    if query.by_priority:
-        order = (rank, studies.c.last_instance_at, studies.c.id)
-    return chosen.order_by(*order).limit(query.limit + 1).offset(query.offset)
-
-
-def _has_uid(uid: str) -> ColumnElement[bool]:
-    received = select(instances.c.study_id).where(instances.c.sop_instance_uid == uid)
-    written = (
-        select(jobs.c.study_id)
-        .join(reports, reports.c.job_id == jobs.c.id)
-        .where(reports.c.sop_instance_uid == uid)
-    )
-    return or_(
-        studies.c.study_instance_uid == uid,
-        studies.c.id.in_(received),
-        studies.c.id.in_(written),
-    )
 
 
 def _lines(
