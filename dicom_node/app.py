@@ -24,14 +24,9 @@ from dicom_node.core.proof import CommitmentAnswer
 from dicom_node.core.protocols import Destination
 from dicom_node.core.states import ReportKind
 from dicom_node.core.types import ReceivedInstance, Recorded
-from dicom_node.deliver.fhir import FHIRDestination
-from dicom_node.deliver.folder import FolderDestination
-from dicom_node.deliver.mllp import HL7Destination
+from dicom_node.deliver.kinds import make_destination
 from dicom_node.deliver.prover import provers_of
 from dicom_node.deliver.retry import ExponentialBackoff
-from dicom_node.deliver.store_scu import DicomDestination
-from dicom_node.deliver.stow import StowDestination
-from dicom_node.deliver.webhook import WebhookDestination
 from dicom_node.messaging import build_suggest, build_writers
 from dicom_node.observe.metrics import ReceiveMetrics
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
@@ -175,17 +170,7 @@ def build_destinations(settings: Settings) -> dict[str, Destination]:
 
 def build_destination(table: DestinationTable, settings: Settings) -> Destination:
     """Make one destination."""
-    if table.kind == "folder":
-        return FolderDestination(table)
-    if table.kind == "stow":
-        return StowDestination(table)
-    if table.kind == "hl7":
-        return HL7Destination(table)
-    if table.kind == "fhir":
-        return FHIRDestination(table)
-    if table.kind == "webhook":
-        return WebhookDestination(table)
-    return DicomDestination(table, calling_ae_title=settings.node.ae_title)
+    return make_destination(table, calling_ae_title=settings.node.ae_title)
 
 
 def build_router(settings: Settings) -> RuleRouter:

@@ -1,69 +1,32 @@
 """Images of a study -> scores: decoded ahead in threads, batched with other studies."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from functools import partial
 from threading import BoundedSemaphore, Condition, Lock
 from time import monotonic
 from typing import Any, Final
 
 from dicom_node.core.errors import InferenceError, PixelError, ScoreError
-from dicom_node.core.types import ImageResult, InputFile
-from inference.api import Model, ModelCard
-from inference.conclude import aggregate_frames
+from dicom_node.core.types import ImageResult
+from inference.api import Model
 from inference.guard.guard import DecodeGuard, Guard, Unguarded
 from inference.guard.trials import Candidate
 from inference.pixels.frames import FrameSource, open_image
-from inference.run.batcher import Batcher, Outcome, Scores, Waiting
+from inference.run.batcher import Batcher, Outcome, Waiting
 from inference.run.budget import ByteBudget
 from inference.run.lanes import Lane, ReadFrame, make_lane
 from inference.run.options import RunOptions, use_threads
+from inference.run.tasks import SHORT_PIXELS, Tally, Task, cut_tasks
 from inference.select.selection import Choice
 from inference.vit.model import TimmModel
 
-_CHUNK_FRAMES: Final = 8
 # So many tasks of one study wait at a time: a study of thousands must not stand
 # before another's single image.
 _TASKS_AHEAD: Final = 16
 # Beside the stored values of a frame: bits unpacked, float32 planes, a resize.
 _WORKING_BYTES: Final = 4
-# Frames up to this size are hundreds of short steps: threads that take turns at each
-# of them need twice the time of one thread.
-_SHORT_PIXELS: Final = 1 << 20
-
-
-@dataclass(slots=True)
-class _Tally:
-    """What is known so far of one image."""
-
-    file: InputFile
-    opened: Callable[[FrameSource], None]
-    skipped: str = ""
-    chosen: tuple[int, ...] = ()
-    error: str = ""
-    scores: dict[int, Scores] = field(default_factory=dict)
-    windowings: set[str] = field(default_factory=set)
-    seconds: float = 0.0  # of reading and decoding so far
-
-    def result(self, card: ModelCard) -> ImageResult:
-        """Return the image's result; an image of which a frame failed has failed."""
-        uid = self.file.sop_instance_uid
-        if self.skipped or self.error or not self.scores:
-            error = self.error if self.skipped or self.error else "there are no frames"
-            return ImageResult(sop_instance_uid=uid, skipped=self.skipped, error=error)
-        frames = tuple(sorted(self.scores))
-        return ImageResult(
-            sop_instance_uid=uid,
-            frames=frames,
-            scores=aggregate_frames(card, [self.scores[frame] for frame in frames]),
-            windowing=", ".join(sorted(self.windowings)),
-            peaks=_peaks(self.scores) if len(frames) > 1 else (),
-        )
-
-
-_Task = list[tuple[_Tally, tuple[int, ...]]]
 
 
 class Machine:
@@ -135,7 +98,7 @@ class Line:
         ]
         with self.machine.guard.study(inside, self.model.card.input) as refused:
             tallies = [
-                _Tally(
+                Tally(
                     item.file,
                     item.opened,
                     item.skipped,
@@ -155,7 +118,7 @@ class Line:
 class _Evaluation:
     """One study on its way through a line."""
 
-    def __init__(self, line: Line, tallies: Sequence[_Tally]) -> None:
+    def __init__(self, line: Line, tallies: Sequence[Tally]) -> None:
         self._line = line
         self._inside = [
             tally for tally in tallies if not tally.skipped and not tally.error
@@ -169,7 +132,7 @@ class _Evaluation:
     def run(self) -> None:
         """Decode everything, wait for all scores."""
         with self._line.batcher.decoding():
-            for task in _tasks(self._inside):
+            for task in cut_tasks(self._inside):
                 self._ahead.acquire()
                 if self._fatal:
                     break
@@ -183,7 +146,7 @@ class _Evaluation:
         if self._fatal:
             raise self._fatal
 
-    def _decode_all(self, task: _Task) -> None:
+    def _decode_all(self, task: Task) -> None:
         """Decode the frames of one task."""
         try:
             for tally, numbers in task:
@@ -195,7 +158,7 @@ class _Evaluation:
                 if not self._tasks:
                     self._changed.notify_all()
 
-    def _decode(self, tally: _Tally, numbers: Sequence[int]) -> None:
+    def _decode(self, tally: Tally, numbers: Sequence[int]) -> None:
         """Decode frames of one image; its file is opened anew for each task."""
         machine = self._line.machine
         try:
@@ -211,7 +174,7 @@ class _Evaluation:
         except Exception as error:  # noqa: BLE001 - a bad image fails alone
             tally.error = _describe(error)
 
-    def _read(self, tally: _Tally, source: FrameSource, number: int) -> None:
+    def _read(self, tally: Tally, source: FrameSource, number: int) -> None:
         """Decode one frame within the budget and put it before the model."""
         machine = self._line.machine
         held = machine.budget.reserve(_estimate(source))
@@ -244,7 +207,7 @@ class _Evaluation:
             deliver(error)
 
     def _take(
-        self, tally: _Tally, number: int, windowing: str, outcome: Outcome
+        self, tally: Tally, number: int, windowing: str, outcome: Outcome
     ) -> None:
         if isinstance(outcome, InferenceError):
             if outcome.retryable or isinstance(outcome, ScoreError):
@@ -265,42 +228,11 @@ class _Evaluation:
             self._fatal = self._fatal or error
 
 
-def _tasks(tallies: Sequence[_Tally]) -> Iterator[_Task]:
-    """Cut the work into tasks: some frames of a large image, or some small images."""
-    task: _Task = []
-    pixels = 0
-    for tally, numbers in _chunks(tallies):
-        header = tally.file.header
-        task.append((tally, numbers))
-        size = (header.rows or 0) * (header.columns or 0)
-        pixels += len(numbers) * (size or _SHORT_PIXELS)
-        if pixels >= _SHORT_PIXELS or len(task) >= _CHUNK_FRAMES:
-            yield task
-            task, pixels = [], 0
-    if task:
-        yield task
-
-
-def _chunks(tallies: Sequence[_Tally]) -> Iterator[tuple[_Tally, tuple[int, ...]]]:
-    for tally in tallies:
-        for start in range(0, len(tally.chosen), _CHUNK_FRAMES):
-            yield tally, tally.chosen[start : start + _CHUNK_FRAMES]
-
-
 def _is_short_work(source: FrameSource) -> bool:
     """Say whether Python takes longer over a frame than reading and resizing do."""
     layout = source.layout
     samples = layout.rows * layout.columns * layout.samples
-    return not source.frame_table and samples <= _SHORT_PIXELS
-
-
-def _peaks(scores: Mapping[int, Scores]) -> tuple[int, ...]:
-    """Name the frame with the highest score of each class, the first of equals."""
-    frames = sorted(scores)
-    return tuple(
-        max(frames, key=lambda frame: scores[frame][index])
-        for index in range(len(scores[frames[0]]))
-    )
+    return not source.frame_table and samples <= SHORT_PIXELS
 
 
 def _estimate(source: FrameSource) -> int:
