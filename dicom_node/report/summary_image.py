@@ -23,7 +23,9 @@ from dicom_node.report.summary_orientation import (
     read_laterality,
 )
 from inference.api import Image, InputSpec, Window
-from inference.pixels.frames import PixelLimits, open_image, windowed_frame
+from inference.pixels.frames import PixelLimits, open_image
+from inference.pixels.fused import show_frame
+from inference.pixels.raw import read_frame
 
 # What an image is shown with where the model's own way is not known or not possible.
 _BY_FILE: Final = InputSpec(
@@ -151,13 +153,14 @@ def _windowed(
 ) -> tuple[Image, str]:
     opened = open_image(source.file.path, limits=limits)
     try:
-        frame = windowed_frame(opened, source.frame, _as_the_model(prediction))
+        frame = read_frame(opened, source.frame, _as_the_model(prediction))
     except PixelError:
-        frame = windowed_frame(opened, source.frame, _BY_FILE)
-    if opened.layout.is_monochrome and len(frame.planes) > 1:
-        name = f"model window 1 of {len(frame.planes)}"
-        return frame.planes[:1], name
-    return frame.planes, frame.windowing
+        frame = read_frame(opened, source.frame, _BY_FILE)
+    planes = show_frame(frame)
+    if opened.layout.is_monochrome and len(planes) > 1:
+        name = f"model window 1 of {len(planes)}"
+        return planes[:1], name
+    return planes, frame.windowing
 
 
 def _as_the_model(prediction: Prediction) -> InputSpec:
