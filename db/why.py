@@ -7,10 +7,22 @@ from sqlalchemy import ColumnElement, exists, or_, select
 
 from db.summary import JobSummary
 from db.tables import jobs, predictions, studies
-from dicom_node.core.states import Outcome, StudyState, WorkState
+from dicom_node.core.states import ONLY_OWN_RESULTS, Outcome, StudyState, WorkState
 
 EVALUATED: Final = (Outcome.PRESENT, Outcome.ABSENT, Outcome.UNDETERMINED)
 STILL_RECEIVING: Final = "images are still coming in"
+NO_ROUTE_REMEDY: Final = (
+    "if a model should look at it: correct the images at their source and send them "
+    "again, or change [[routes]], restart the node and run `dicom-node replay` on it"
+)
+NOT_COVERED_REMEDY: Final = (
+    "read it without AI, unless the attribute is wrong: then correct it at its source "
+    "and send the images again"
+)
+FAILED_REMEDY: Final = (
+    "mend the cause and run `dicom-node retry` on the study; a damaged image has to "
+    "come again, under another SOP Instance UID"
+)
 
 
 def why_no_result(
@@ -27,6 +39,27 @@ def why_no_result(
     if not latest and state is StudyState.RECEIVING:
         return STILL_RECEIVING
     return "; ".join(filter(None, map(_why, latest)))
+
+
+def what_to_do(
+    state: StudyState, ignored_because: str | None, ran: Sequence[JobSummary]
+) -> str:
+    """Say what helps a study without a result to one; "" where nothing has to be done.
+
+    Args:
+        ran: as for `why_no_result`.
+    """
+    if state is StudyState.IGNORED:
+        return NO_ROUTE_REMEDY if ignored_because != ONLY_OWN_RESULTS else ""
+    latest = {job["model"]: job for job in ran}.values()
+    return "; ".join(dict.fromkeys(filter(None, map(_remedy, latest))))
+
+
+def _remedy(job: JobSummary) -> str:
+    if job["outcome"] == Outcome.NOT_EVALUATED:
+        return NOT_COVERED_REMEDY
+    failed = WorkState(job["state"]) is WorkState.FAILED
+    return FAILED_REMEDY if failed or job["outcome"] == Outcome.FAILED else ""
 
 
 def _why(job: JobSummary) -> str:

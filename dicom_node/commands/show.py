@@ -10,7 +10,7 @@ import db.schema
 from db.engine import Database
 from db.refusals import count_refusals
 from db.story import DecisionStory, JobStory, StudyStory, as_document
-from db.why import why_no_result
+from db.why import what_to_do, why_no_result
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.show_images import describe_images
 from dicom_node.commands.studies import (
@@ -94,6 +94,8 @@ def _print_story(screen: Console, story: StudyStory) -> None:
     state, ignored = StudyState(study["state"]), study["ignored_because"]
     if why := why_no_result(state, ignored, study["jobs"]):
         screen.print(f"No AI result: {why}", markup=False)
+    if remedy := what_to_do(state, ignored, study["jobs"]):
+        screen.print(f"What to do: {remedy}", markup=False)
     for series in story.series:
         own = ", result of this node" if series.own_results else ""
         screen.print(

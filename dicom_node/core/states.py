@@ -3,6 +3,9 @@
 from enum import IntEnum, StrEnum
 from typing import Final
 
+# Why a study may be IGNORED that needs nobody's help.
+ONLY_OWN_RESULTS: Final = "only results of this node"
+
 
 class StudyState(StrEnum):
     """Where a study stands."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from pydicom.uid import UID
 
 from config.settings import CalledTable, RouteTable, WhenTable
-from dicom_node.core.states import Priority
+from dicom_node.core.states import ONLY_OWN_RESULTS, Priority
 from dicom_node.core.types import (
     InputFile,
     Instance,
@@ -20,7 +20,6 @@ from dicom_node.core.types import (
 from inference.api import Scope
 from inference.scope import outside_scope
 
-ONLY_OWN_RESULTS = "only results of this node"
 NO_ROUTES = "no route is configured"
 NO_ROUTE_MATCHED = "no route matched"
 
@@ -263,5 +262,11 @@ def _why_ignored(verdicts: Sequence[Verdict]) -> str:
     misses = [verdict for verdict in verdicts if not verdict.matched]
     if not misses:
         return NO_ROUTES
-    parts = [f"route '{miss.route}': {miss.detail}" for miss in misses]
+    asked: dict[str, list[str]] = {}
+    for miss in misses:
+        asked.setdefault(miss.detail, []).append(f"'{miss.route}'")
+    parts = [
+        f"{'routes' if len(names) > 1 else 'route'} {', '.join(names)}: {detail}"
+        for detail, names in asked.items()
+    ]
     return f"{NO_ROUTE_MATCHED}: {'; '.join(parts)}"

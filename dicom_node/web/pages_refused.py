@@ -42,6 +42,7 @@ class RefusedCall:
 
     at: datetime
     caller: str
+    called: str
     address: str
     reasons: tuple[str, ...]
 
@@ -111,6 +112,7 @@ def _call(t: Catalogue, item: AssociationRecord) -> RefusedCall:
     return RefusedCall(
         at=item.at,
         caller=item.calling_ae_title,
+        called=item.called_ae_title,
         address=item.peer_address,
         reasons=tuple(dict.fromkeys(_reasons(t, item))),
     )

@@ -13,6 +13,7 @@ from db.desk_deliveries import DeliveryLine
 from db.desk_images import images_of
 from db.refusals import refusals_of
 from db.sending import STAGE_QUARANTINED
+from db.why import what_to_do
 from dicom_node.core.people import Role
 from dicom_node.core.states import WorkState
 from dicom_node.web.auth import Gate
@@ -80,6 +81,9 @@ class StudyPages:
         context: dict[str, Any] = {
             "line": page.line,
             "story": page.story,
+            "remedy": t.say(
+                what_to_do(page.line.state, page.line.ignored_because, page.line.jobs)
+            ),
             "patient": self._names.names(request, [study_id]).get(study_id, ""),
             "about": describe_instances(t, page.line),
             "state": state,

@@ -1,7 +1,7 @@
 """One timeline: from the association to the acknowledgement of the PACS."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Final
@@ -179,9 +179,13 @@ def _suggestions(t: Catalogue, page: StudyPage) -> Iterator[Line]:
 
 def _deliveries(t: Catalogue, page: StudyPage) -> Iterator[Line]:
     for line, story in told_deliveries(page):
-        for move in story.moves:
-            if move.target is WorkState.RUNNING and move is not story.moves[-1]:
-                continue  # what came of the attempt says enough
+        # What came of an attempt says enough.
+        moves = [
+            move
+            for move in story.moves
+            if move.target is not WorkState.RUNNING or move is story.moves[-1]
+        ]
+        for move, alike in _folded(moves):
             text = t(
                 "event_text.delivery",
                 kind=t(f"kind.{line.kind}"),
@@ -190,7 +194,27 @@ def _deliveries(t: Catalogue, page: StudyPage) -> Iterator[Line]:
             )
             if move.target is WorkState.DONE and line.proof is not None:
                 text = f"{text} ({t(f'proof.{line.proof}')})"
-            yield _move(t, t("event.delivery"), text, move)
+            told = _move(t, t("event.delivery"), text, move)
+            if alike:
+                more = t("event_text.alike", n=alike)
+                told = replace(told, detail=f"{told.detail} · {more}")
+            yield told
+
+
+def _folded(moves: Sequence[AttemptStory]) -> Iterator[tuple[AttemptStory, int]]:
+    """Yield the first and the last of attempts that ended alike, one after another.
+
+    With the last goes how many are left out before it: hundreds, of a night.
+    """
+    for _, members in groupby(moves, key=_ending):
+        group = list(members)
+        yield group[0], 0
+        if len(group) > 1:
+            yield group[-1], len(group) - 2
+
+
+def _ending(move: AttemptStory) -> tuple[WorkState, str | None, str | None]:
+    return move.target, move.reason, move.status
 
 
 def told_deliveries(page: StudyPage) -> Iterator[tuple[DeliveryLine, DeliveryStory]]:

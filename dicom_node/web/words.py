@@ -11,6 +11,8 @@ from typing import Final
 LANGUAGES: Final = {"en": "English", "ko": "한국어"}
 DEFAULT: Final = "en"
 _MARKS: Final = ((re.compile("; "), "; "), (re.compile(r"\. (?=[A-Z0-9])"), ". "))
+# What a site has named: a route called "refused" is no word of the node.
+_NAMES: Final = frozenset({"route", "routes", "model", "destination", "ae"})
 _QUALITY = re.compile(r"q=([01](?:\.\d{0,3})?)")
 
 
@@ -69,7 +71,10 @@ class Catalogue:
                 found = sentence.pattern.fullmatch(asked)
                 if found:
                     parts = found.groupdict("")
-                    said = {name: self.say(part) for name, part in parts.items()}
+                    said = {
+                        name: part if name in _NAMES else self.say(part)
+                        for name, part in parts.items()
+                    }
                     return sentence.words.format(**said)
         return None
 

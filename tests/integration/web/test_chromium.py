@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, ConsoleMessage, Page
 
 SIZES = [(1280, 900), (390, 844)]
+NUMBER = "CR20261123-04178"  # as long as an Accession Number may be
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_the_longest_description_makes_no_list_wider(
 ) -> None:
     wide = with_header(
         received("2.25.8", at=after(3)),
-        accession_number="W" * 16,
+        accession_number=NUMBER,
         study_description="W" * 64,
     )
     enter(served.database, wide)
@@ -111,6 +112,20 @@ def test_the_longest_description_makes_no_list_wider(
         assert reader.page.get_by_text("W" * 64).first.is_visible()
         assert reader.page.evaluate("document.documentElement.scrollWidth") <= size[0]
     reader.context.close()
+
+
+def test_a_whole_accession_number_stands_on_one_line(
+    chromium: "Browser", served: Served
+) -> None:
+    enter_study(served.database, "2.25.9", accession=NUMBER, at=3)
+    reader = Reader(chromium, served, viewport={"width": 1280, "height": 900})
+    reader.page.goto("/")
+    lines = reader.page.get_by_role("link", name=NUMBER).evaluate(
+        "link => link.getClientRects().length"
+    )
+    reader.context.close()
+    assert lines == 1
+    assert reader.said == []
 
 
 def test_a_study_that_comes_in_appears_by_itself_and_is_announced(

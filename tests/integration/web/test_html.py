@@ -12,6 +12,7 @@ import db.audit
 from db import studies, work
 from db.engine import Database
 from db.tables import instances, reports, versions
+from db.why import FAILED_REMEDY, NOT_COVERED_REMEDY
 from dicom_node.core.people import Role
 from dicom_node.core.states import Outcome, Urgency
 from dicom_node.core.types import RoutingDecision, Setback, Settlement, Verdict
@@ -119,9 +120,9 @@ def test_a_study_is_found_by_part_of_its_number_and_by_its_whole_patient(
 def test_a_study_is_found_by_its_uid_and_by_that_of_an_image_or_a_report(
     served: Served,
 ) -> None:
-    one = enter_study(served.database, "2.25.71", accession="KR-1")
+    one = enter_study(served.database, "2.25.999971", accession="KR-1")
     finish(served.database, one, urgency=None)
-    enter_study(served.database, "2.25.72", accession="KR-2")
+    enter_study(served.database, "2.25.999972", accession="KR-2")
     with served.database.read() as connection:
         image = connection.execute(
             select(instances.c.sop_instance_uid).where(instances.c.study_id == one)
@@ -129,13 +130,14 @@ def test_a_study_is_found_by_its_uid_and_by_that_of_an_image_or_a_report(
         written = connection.execute(select(reports.c.sop_instance_uid)).scalar_one()
     browser = served.browser()
     browser.get("/")
-    for uid in ("2.25.71", image, written):
+    for uid in ("2.25.999971", image, written):
         text = browser.post("/search", {"q": f" {uid} "}).body.decode()
-        assert "/studies/2.25.71" in text
-        assert "/studies/2.25.72" not in text
+        assert "/studies/2.25.999971" in text
+        assert "/studies/2.25.999972" not in text
         found = browser.get(f"/api/studies?uid={uid}").json["studies"]
-        assert [item["study_instance_uid"] for item in found] == ["2.25.71"]
-    assert "No study matches" in browser.post("/search", {"q": "2.25.7"}).body.decode()
+        assert [item["study_instance_uid"] for item in found] == ["2.25.999971"]
+    nothing = browser.post("/search", {"q": "2.25.99997"}).body.decode()
+    assert "No study matches" in nothing
 
 
 def test_a_study_that_no_route_took_says_why_in_one_sentence(served: Served) -> None:
@@ -200,6 +202,10 @@ def test_every_study_without_a_result_is_in_one_tab_with_its_reason(
     korean = unescape(_text(browser, "/?show=ignored", accept_language="ko"))
     assert "모델 'cxr' 대상이 아닌 검사: Patient's Age 값은 64세; 모델 대상은" in korean
     assert "No AI" not in korean
+    for number, remedy in ((2, NOT_COVERED_REMEDY), (3, FAILED_REMEDY), (4, "")):
+        page = unescape(_text(browser, f"/studies/2.25.{number}"))
+        assert page.count("What to do:") == bool(remedy)
+        assert remedy in page
     story = browser.get("/api/studies/2.25.3").json
     assert story["why_no_result"] == "the model 'cxr' failed: no memory"
 

@@ -77,6 +77,7 @@ def test_refused_associations_and_contexts_have_their_reason_too(
     assert "Video Photographic Image Storage in MPEG-4 AVC/H.264" in text
     assert "transfer syntaxes not supported" in text
     assert "Rejected: not a listed peer" in text
+    assert f"called {rejected.called_ae_title}" in text
 
 
 @pytest.mark.parametrize("asked", ["A1", "2.25.1", "2.25.1.9"])

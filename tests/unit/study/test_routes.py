@@ -159,6 +159,18 @@ def test_localisers_and_screen_saves_do_not_count_as_images() -> None:
     assert "localisers" in (decision.ignored_because or "")
 
 
+def test_what_several_routes_miss_alike_is_said_once() -> None:
+    tables = [
+        RouteTable(name=name, model="m", destinations=(), when=WhenTable(modality=one))
+        for name, one in (("a", ("CT",)), ("b", ("MR",)), ("c", ("CT",)))
+    ]
+    decision = RuleRouter(tables).route(_study())
+    assert decision.ignored_because == (
+        "no route matched: routes 'a', 'c': Modality is DX; the route asks for CT; "
+        "route 'b': Modality is DX; the route asks for MR"
+    )
+
+
 def test_only_own_results_are_ignored_even_by_an_empty_table() -> None:
     decision = _route(WhenTable(), _instance(1, own=True))
     assert decision.ignored_because == "only results of this node"

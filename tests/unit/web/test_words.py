@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import dicom_node.web
+from db.why import FAILED_REMEDY, NO_ROUTE_REMEDY, NOT_COVERED_REMEDY
 from dicom_node.web.words import LANGUAGES, catalogue, choose_language
 
 WEB = Path(dicom_node.web.__file__).parent
@@ -66,6 +67,21 @@ def test_a_sentence_of_the_node_is_told_in_korean_and_its_values_are_kept() -> N
     )
     assert korean.say("Pneumonia 0.93 at or above 0.59") == "폐렴 0.93, 기준 0.59 이상"
     assert korean.say("nothing that is known {x}") == "nothing that is known {x}"
+
+
+def test_what_the_site_has_named_keeps_its_name_in_korean() -> None:
+    korean = catalogue("ko")
+    for text in ("refused", "without a reason"):
+        assert korean.say(text) != text
+        assert f"'{text}'" in korean.say(f"route '{text}': Modality is missing")
+        assert f"'{text}'" in korean.say(f"the model '{text}' waits for its turn")
+    together = korean.say("no route matched: routes 'refused', 'b': Modality is MR")
+    assert together == "해당 경로 없음: 경로 'refused', 'b': Modality 값은 MR"
+
+
+@pytest.mark.parametrize("remedy", [NO_ROUTE_REMEDY, NOT_COVERED_REMEDY, FAILED_REMEDY])
+def test_what_to_do_is_told_in_korean(remedy: str) -> None:
+    assert "십시오" in catalogue("ko").say(remedy)
 
 
 def test_what_a_model_does_not_cover_is_told_in_korean() -> None:
