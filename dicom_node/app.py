@@ -1,6 +1,7 @@
 """The composition root: from settings to the parts that run; names implementations."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -184,18 +185,23 @@ def build_retry(settings: Settings) -> ExponentialBackoff:
 
 
 def build_executor(
-    settings: Settings, *, on_lost: Callable[[], None] = lambda: None
+    settings: Settings,
+    *,
+    on_lost: Callable[[], None] = lambda: None,
+    is_guarded: bool = True,
 ) -> "InProcessExecutor":
     """Make the executor; imports torch, which a receiver must never do.
 
     Args:
         on_lost: called when the device is lost: the process is of no more use.
+        is_guarded: False for files that are not the node's: nothing of them is noted.
     """
     from inference.run.in_process import InProcessExecutor
 
+    options = run_options(settings)
     return InProcessExecutor(
         settings.models.folder,
-        run_options(settings),
+        options if is_guarded else replace(options, guard_folder=None),
         python_classes=settings.models.python_classes,
         on_lost=on_lost,
     )

@@ -38,9 +38,9 @@ def select_images(options: argparse.Namespace, settings: Settings) -> int:
     selection = select(files, card)
     prediction = None
     if not options.no_predict:
-        executor = app.build_executor(settings)
-        prediction = executor.predict(options.model, files)
-        executor.close()
+        is_own = bool(options.study)
+        with closing(app.build_executor(settings, is_guarded=is_own)) as executor:
+            prediction = executor.predict(options.model, files)
     document = _document(selection, prediction)
     document["model"], document["model_version"] = card.name, card.version
     document["refused"] = refused

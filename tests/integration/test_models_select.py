@@ -99,6 +99,14 @@ def test_with_scores_it_says_what_the_model_would(
     assert document["findings"][0]["probability"] == pytest.approx(best)
 
 
+def test_a_dry_run_on_own_files_stores_nothing(
+    config: Path, files: list[InputFile], tmp_path: Path
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    assert _select(config, *(str(file.path) for file in files)) == 0
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_table_is_for_people_and_no_description_steers_the_terminal(
     config: Path, files: list[InputFile], capsys: pytest.CaptureFixture[str]
 ) -> None:
