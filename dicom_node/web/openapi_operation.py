@@ -51,6 +51,7 @@ class Operation:
 
 
 def describe_operation(one: Operation) -> dict[str, Any]:
+    """Return the Operation Object of OpenAPI 3.1."""
     parameters = [_parameter(param, "path") for param in one.path_params]
     parameters += [_parameter(param, "query") for param in one.query]
     if one.changes:
