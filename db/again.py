@@ -105,5 +105,5 @@ def _queue(connection: Connection, row: AnyRow, now: datetime) -> None:
     connection.execute(
         update(deliveries)
         .where(deliveries.c.id == row.id)
-        .values(stage="", proof=None, sent_at=None)
+        .values(stage="", status=None, proof=None, sent_at=None)
     )

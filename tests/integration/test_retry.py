@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 import db.audit
+import db.queries
 import db.schema
 from db import work
 from db.engine import Database
 from dicom_node.cli import main
+from dicom_node.core.types import Setback
 from tests.integration.db.samples import (
     REFUSED,
     SENT,
@@ -86,6 +88,21 @@ def test_what_was_delivered_is_sent_again_as_the_same_object(
     assert found.reports == first.reports
     [(_, entry), *_] = db.audit.latest(database, limit=3)
     assert (entry.who, entry.action) == ("command line", "sent again")
+
+
+def test_what_fails_when_it_is_sent_again_does_not_show_the_success_of_before(
+    config: Path, database: Database
+) -> None:
+    queue_delivery(database)
+    work.settle_delivery(database, claim_delivery(database), SENT, now=after(11))
+    assert _retry(config, STUDY, "--delivered") == 0
+    again = work.claim_delivery(database, owner="w", now=after(10**9), lease_seconds=60)
+    assert again is not None
+    work.fail(database, again, Setback(reason="the RIS refuses it"), now=after(10**9))
+    [story] = db.queries.timeline(database, STUDY)
+    [job] = story.jobs
+    [delivery] = job.summary["deliveries"]
+    assert delivery["status"] is None
 
 
 def test_delivered_asks_for_a_study(
