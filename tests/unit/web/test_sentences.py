@@ -161,3 +161,21 @@ def test_sentences_within_a_sentence_are_told_too() -> None:
         "host와 port, 네트워크, 방화벽을 확인하십시오"
     )
     assert _korean("released (no known sentence)") == "released (no known sentence)"
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "the model gave a score that is not a number: nothing of this study is "
+        "reported; check weights, precision and normalisation",
+        "Explicit VR Little Endian: decoding ended the process (SIGSEGV)",
+        "decoding did not end within 60 s",
+        "JPEG 2000: decoding needs more memory than max_frame_bytes allows",
+        "the lease lapsed",
+    ],
+)
+def test_every_end_of_a_decoder_and_of_a_model_is_told_in_korean(reason: str) -> None:
+    told = _korean(f"the model 'cxr' failed: {reason}")
+    assert told.startswith("모델 'cxr' 실패: ")
+    for part in ("decoding", "score", "check", "lease"):
+        assert part not in told
