@@ -62,7 +62,7 @@ def _never_inferred(file: InputFile, scope: Scope) -> str:
         return "there is no pixel data"
     if sop_class_uid in _DERIVED_OBJECTS:
         return "SOP Class UID is of an object computed from images"
-    types = [re.sub(r"[^A-Z]", "", value.upper()) for value in header.image_type]
+    types = _letters(header.image_type)
     if _SURVEY_TYPES.intersection(types):
         return "Image Type says that it is a localizer"
     if _SCREEN_TYPES.intersection(types):
@@ -82,6 +82,25 @@ def _never_inferred(file: InputFile, scope: Scope) -> str:
     ):
         return "Presentation Intent Type is FOR PROCESSING"
     return ""
+
+
+def frame_outside_scope(frame_type: tuple[str, ...], scope: Scope) -> str:
+    """Say why a model must not look at a frame, "" if it may.
+
+    An enhanced image of several kinds of frames says MIXED itself.
+
+    Source: PS3.3 C.8.16.1, C.8.16.1.3.
+    """
+    types = _letters(frame_type)
+    if _SURVEY_TYPES.intersection(types):
+        return "Frame Type says that it is a localizer"
+    if "SECONDARY" in types[1:2] and not scope.include_secondary:
+        return "Frame Type says SECONDARY, made after the examination"
+    return ""
+
+
+def _letters(values: tuple[str, ...]) -> list[str]:
+    return [re.sub(r"[^A-Z]", "", value.upper()) for value in values]
 
 
 def _misses(header: RoutingHeader, scope: Scope) -> Iterator[str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from dicom_node.core.results import NOT_SELECTED
 from dicom_node.core.types import InputFile
+from inference.api import ModelCard
+from inference.scope import frame_outside_scope
 from inference.select.criteria import (
     count_misses,
     image_misses,
@@ -104,12 +106,13 @@ def find_candidates(
 
 
 def fit(
-    candidate: Candidate, spec: SelectionSpec, *, ledger: Ledger, survey: Survey
+    candidate: Candidate, card: ModelCard, *, ledger: Ledger, survey: Survey
 ) -> None:
     """Find the volumes of a series that meet the card's conditions."""
+    spec = card.selection
     fits, broken = [], []
     left = _images_that_fit(candidate.inside, spec, ledger)
-    planes = _planes_that_fit(left, spec, ledger=ledger, survey=survey)
+    planes = _planes_that_fit(left, card, ledger=ledger, survey=survey)
     if _must_read(left, spec):
         broken = [plane for plane in planes if not plane.readable]
         candidate.keep_volumes([plane for plane in planes if plane.readable])
@@ -144,13 +147,16 @@ def _images_that_fit(
 
 
 def _planes_that_fit(
-    files: Sequence[InputFile], spec: SelectionSpec, *, ledger: Ledger, survey: Survey
+    files: Sequence[InputFile], card: ModelCard, *, ledger: Ledger, survey: Survey
 ) -> list[Plane]:
+    spec = card.selection
     must_read = _must_read(files, spec)
     kept = []
     for file in files:
         for plane in survey.planes(file) if must_read else (_unread(file),):
-            if reason := plane_misses(plane, spec):
+            if reason := frame_outside_scope(plane.frame_type, card.scope):
+                ledger.skip(file, reason)
+            elif reason := plane_misses(plane, spec):
                 ledger.skip(file, NOT_SELECTED + reason)
             else:
                 kept.append(plane)
@@ -161,6 +167,8 @@ def _must_read(files: Sequence[InputFile], spec: SelectionSpec) -> bool:
     """Tell whether the choice depends on where the images lie."""
     if _needs_geometry(spec):
         return True
+    if any("MIXED" in file.header.image_type for file in files):
+        return True  # only its frames say what they are
     frames = sum(file.header.number_of_frames for file in files)
     counted = spec.max_images is not None or spec.frames not in ("spread", "key")
     return frames > 1 and (counted or frames > len(files))

@@ -78,7 +78,7 @@ def select(files: Sequence[InputFile], card: ModelCard) -> Selection:
             ledger.skip(file, reason)
     candidates = find_candidates(files, outside)
     for candidate in candidates:
-        fit(candidate, spec, ledger=ledger, survey=survey)
+        fit(candidate, card, ledger=ledger, survey=survey)
     chosen = _choose_series(candidates, spec, ledger)
     keys = read_key_frames(files) if spec.frames == "key" else None
     frames = [
