@@ -96,7 +96,13 @@ def _set(options: argparse.Namespace, database: Database) -> None:
 def _disable(options: argparse.Namespace, database: Database) -> None:
     db.people.disable_user(database, options.name, now=SystemClock().now())
     _note(database, "user disabled", options.name)
-    _say(options, f"{options.name} cannot log in any more", name=options.name)
+    said = f"{options.name} cannot log in any more"
+    if any(token.name == options.name for token in db.people.list_tokens(database)):
+        said += (
+            "; the API token of that name still opens the API: "
+            f"`dicom-node users token revoke {options.name}`"
+        )
+    _say(options, said, name=options.name)
 
 
 def _passwd(options: argparse.Namespace, database: Database) -> None:

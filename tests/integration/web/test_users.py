@@ -111,6 +111,15 @@ def test_users_are_added_listed_changed_and_disabled(
     ]  # fmt: skip
 
 
+def test_whoever_disables_a_user_hears_of_a_token_of_the_same_name(run: Run) -> None:
+    run("users", "add", "kim", given=PASSWORD + "\n")
+    run("users", "token", "add", "kim")
+    said = run("users", "disable", "kim").stdout
+    assert "`dicom-node users token revoke kim`" in said
+    run("users", "token", "revoke", "kim")
+    assert "token" not in run("users", "disable", "kim").stdout
+
+
 def test_a_token_is_shown_once_and_kept_as_a_digest(
     run: Run, opened: Callable[[], Database]
 ) -> None:
