@@ -19,6 +19,8 @@ from dicom_node.report.header import file_meta
 _UTF_8: Final = "ISO_IR 192"
 _ASCII: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 _LATIN_1: Final = frozenset({"ISO_IR 100", "ISO 2022 IR 100"})
+# Printable ASCII is the same bytes in each of these; the backslash divides values.
+_WITH_ASCII: Final = _ASCII | _LATIN_1 | {_UTF_8}
 _TEXT_VRS: Final = {"PN", "LO", "SH", "LT", "ST", "UT", "UC"}
 
 
@@ -56,7 +58,8 @@ def encode(report: Dataset, terms: list[str] | None) -> bytes:
     meant = _texts(report)
     if terms is not None and _holds(terms, meant):
         content = _write(report, terms)
-        if content is not None and _reads_back(content, meant):
+        sure = content is not None and _cannot_change(terms, meant)
+        if content is not None and (sure or _reads_back(content, meant)):
             return content
     content = _write(report, [_UTF_8])
     if content is None or not _reads_back(content, meant):
@@ -76,6 +79,13 @@ def _holds(terms: list[str], texts: list[str]) -> bool:
     if len(terms) > 1:  # the others write what is beyond both
         return not any("\x80" <= one <= "\xff" for text in texts for one in text)
     return all(text.isascii() for text in texts)
+
+
+def _cannot_change(terms: list[str], texts: list[str]) -> bool:
+    """Say whether the texts are the same when they are read, without reading them."""
+    return _WITH_ASCII.issuperset(terms) and all(
+        text.isascii() and text.isprintable() and "\\" not in text for text in texts
+    )
 
 
 def _defined_terms(source: Dataset) -> list[str] | None:

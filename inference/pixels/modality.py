@@ -72,6 +72,9 @@ def modality_frame(
 ) -> ModalityFrame:
     """Mask the padding and apply the Modality LUT or the rescale.
 
+    Raises:
+        PixelError: RescaleSlope is 0, or no value of a float frame is finite.
+
     Source: PS3.3 C.7.5.1.1.2, C.11.1, C.7.6.16.2.9.
     """
     padding = mask_padding(stored, dataset, layout)
@@ -186,6 +189,8 @@ def _frame(
         )
     finite = np.isfinite(values)
     if not finite.all():  # NaN is how parametric maps say "nothing here"
+        if not finite.any():
+            raise PixelError("no pixel value of the frame is a finite number")
         padding = ~finite if padding is None else padding | ~finite
         values = np.where(finite, values, np.float32(0))
     valid = values if padding is None else values[~padding]

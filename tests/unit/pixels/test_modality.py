@@ -201,6 +201,20 @@ def test_parametric_maps_have_float_pixels_and_nan_is_padding(
     assert plane(path, READ)[0] == pytest.approx([1, 0.75, 0, 0], abs=1e-6)
 
 
+@pytest.mark.parametrize("windowing", ["file", "percentile"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_float_frame_without_one_finite_value_is_refused(
+    tmp_path: Path, windowing: str, value: float
+) -> None:
+    path = write_image(
+        tmp_path / "a", b"", Rows=1, Columns=4, SamplesPerPixel=1, BitsAllocated=32,
+        PhotometricInterpretation="MONOCHROME2",
+        FloatPixelData=np.full((1, 4), value, "<f4").tobytes(),
+    )  # fmt: skip
+    with pytest.raises(PixelError, match="no pixel value of the frame is a finite"):
+        show(path, InputSpec(size=(8, 8), windowing=windowing))
+
+
 def test_a_frame_of_nothing_but_padding_has_no_percentiles(tmp_path: Path) -> None:
     path = write_image(tmp_path / "a", np.zeros((4, 4), np.uint8), PixelPaddingValue=0)
     with pytest.raises(PixelError, match="padding all over"):
