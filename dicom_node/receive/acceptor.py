@@ -186,15 +186,14 @@ class Acceptor:
             self._lobby.close()
         started = time.monotonic()
         idle_since: dict[AcceptorAssociation, float] = {}
-        while self._open() and time.monotonic() - started < seconds:
-            for association in self._open():
+        while (left := self._open()) and time.monotonic() - started < seconds:
+            for association in left:
                 now = time.monotonic()
                 if not association.idle:
                     idle_since.pop(association, None)
                 elif now - idle_since.setdefault(association, now) > _IDLE_SECONDS:
                     association.hang_up()
-            time.sleep(_POLL_SECONDS)
-        left = self._open()
+            left[0].join(_POLL_SECONDS)
         for association in left:
             association.hang_up()
         until = time.monotonic() + _IDLE_SECONDS

@@ -7,6 +7,7 @@ Source: PS3.8 9.3 (PDUs), annex E (presentation data values).
 """
 
 import contextlib
+import mmap
 import socket
 import ssl
 import struct
@@ -86,7 +87,8 @@ class PduReader:
         self._connection = connection
         self._sink = sink
         self._max_pdu_bytes = max_pdu_bytes + PDU_SLACK_BYTES
-        self._view = memoryview(bytearray(buffer_bytes))
+        # Mapped: the allocator would keep such a piece in the arena of every thread.
+        self._view = memoryview(mmap.mmap(-1, buffer_bytes))
         self._pdu_left = 0  # bytes of the current P-DATA-TF PDU behind its PDVs so far
         self._fragment_left = 0
         self._context_id = 0

@@ -114,9 +114,6 @@ def _open(file: BinaryIO, path: Path, limits: PixelLimits) -> FrameSource:
     if syntax not in NATIVE:
         table = read_frame_table(pixels, header.dataset, layout.frames)
     is_little = syntax != EXPLICIT_BIG
-    if not is_little and header.vr == "OW" and layout.bits_allocated == 32:
-        # Some writers swap the bytes of each 16-bit word, others those of the pixel.
-        raise PixelError("BitsAllocated is 32 in Explicit VR Big Endian")
     return FrameSource(
         dataset=header.dataset,
         number_of_frames=layout.frames,

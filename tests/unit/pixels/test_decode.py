@@ -234,17 +234,6 @@ def test_big_endian_16_bit_values_and_the_second_odd_frame(tmp_path: Path) -> No
     assert np.array_equal(stored(path, 1), frames[1])
 
 
-def test_big_endian_words_of_32_bits_are_refused(tmp_path: Path) -> None:
-    # dcmtk swaps the bytes of every 16-bit word (PS3.5 6.2, OW), pydicom those of 32.
-    path = write_image(
-        tmp_path / "a", bytes(16), syntax=ExplicitVRBigEndian, Rows=2, Columns=2,
-        SamplesPerPixel=1, BitsAllocated=32, BitsStored=32, HighBit=31,
-        PixelRepresentation=0,
-    )  # fmt: skip
-    with pytest.raises(PixelError, match="BitsAllocated is 32 in Explicit VR Big"):
-        stored(path)
-
-
 def test_one_bit_frames_need_not_begin_at_a_byte(tmp_path: Path) -> None:
     bits = np.random.default_rng(3).integers(0, 2, (3, 5, 5), np.uint8)
     packed = np.packbits(bits.ravel(), bitorder="little").tobytes()
