@@ -166,7 +166,11 @@ def associate(
                 limit = min(peer.timeout_seconds, _RELEASE_SECONDS)
                 association.acse_timeout = limit
                 with Watchdog(association, limit), suppress(RuntimeError):
-                    association.release()
+                    # Without this pynetdicom may answer the peer after its own
+                    # release, or wait for ever for a thread that has just ended.
+                    caller.gate.stop(association)
+                    if association.is_alive():
+                        association.release()
     finally:
         caller.close()
 

@@ -1,14 +1,16 @@
 """What an archive commits to, over an association that it opens."""
 
 import threading
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydicom.dataset import Dataset
-from pynetdicom import AE, build_role
+from pynetdicom import AE, build_role, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 import db.commitments
 import db.schema
@@ -47,13 +49,42 @@ from tests.peers import Address
 RELEASE = bytes((5, 0, 0, 0, 0, 4, 0, 0, 0, 0))
 
 
-def archive(port: int, *, calling: str = "PACS", called: str = "AINODE") -> Association:
+def archive(
+    port: int,
+    *,
+    calling: str = "PACS",
+    called: str = "AINODE",
+    handlers: Sequence[evt.EventHandlerType] = (),
+) -> Association:
     """Open an association as an archive does that reports (PS3.4 J.3.3)."""
     entity = AE(ae_title=calling)
     entity.add_requested_context(COMMITMENT)
     entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 20
     roles = [build_role(COMMITMENT, scu_role=False, scp_role=True)]
-    return entity.associate("127.0.0.1", port, ae_title=called, ext_neg=[*roles])
+    return entity.associate(
+        "127.0.0.1",
+        port,
+        ae_title=called,
+        ext_neg=[*roles],
+        evt_handlers=list(handlers),
+    )
+
+
+def rejection(port: int, **titles: str) -> tuple[int, int, int]:
+    """Return result, source and reason of the PDU that turns an archive away.
+
+    The PDU itself: at times pynetdicom calls a rejection an abort.
+    """
+    heard: list[A_ASSOCIATE_RJ] = []
+    handlers = [(evt.EVT_PDU_RECV, lambda event: heard.append(event.pdu))]
+    archive(
+        port,
+        calling=titles.get("calling", "PACS"),
+        called=titles.get("called", "AINODE"),
+        handlers=handlers,
+    )
+    (pdu,) = heard
+    return pdu.result, pdu.source, pdu.reason_diagnostic
 
 
 def report(association: Association, transaction: str, *uids: str) -> int:
@@ -143,8 +174,8 @@ def test_what_cannot_be_recorded_is_no_success_and_may_be_sent_again(
 
 def test_only_those_may_report_that_may_call(tmp_path: Path) -> None:
     with running_node(tmp_path, peers=(Peer("PACS", "127.0.0.1"),)) as node:
-        assert archive(node.port, calling="OTHER").is_rejected
-        assert archive(node.port, called="OTHER").is_rejected
+        assert rejection(node.port, calling="OTHER") == (1, 1, 3)
+        assert rejection(node.port, called="OTHER") == (1, 1, 7)
         association = archive(node.port)
         assert report(association, TRANSACTION, "1.2.3") == 0x0000
         association.release()

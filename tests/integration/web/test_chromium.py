@@ -1,6 +1,7 @@
 """The pages in a real browser, at the width of a desk and of a phone."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,11 @@ from tests.browser import running_browser
 from tests.integration.db.samples import after, enter, received, with_header
 from tests.integration.web.browser import Served, serving_desk
 from tests.integration.web.studies import EVIL, enter_study, fail_delivery, finish
+from tests.peers import wait_until
 from tests.unit.web.test_pictures import write_image
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Locator, Page
 
 SIZES = [(1280, 900), (390, 844)]
 NUMBER = "CR20261123-04178"  # as long as an Accession Number may be
@@ -197,14 +199,17 @@ def test_the_canvas_shows_each_preset_as_the_server_draws_it(reader: Reader) -> 
     assert place is not None
     for key in ("file-1", "lung", "bone", "full"):
         page.locator(f'[data-preset="{key}"]').click()
-        page.wait_for_function(
-            "key => document.querySelector(`[data-preset='${key}']`)"
-            ".getAttribute('aria-pressed') === 'true'",
-            arg=key,
+        button = page.locator(f"[data-preset='{key}']")
+        wait_until(
+            partial(_is_pressed, button), what="the preset is chosen", every=0.02
         )
         answer = page.request.get(place.replace("levels", f"picture.png?preset={key}"))
         drawn = np.asarray(Image.open(BytesIO(answer.body()))).astype(int)
         assert np.abs(_shown(page) - drawn).max() <= 1, key
+
+
+def _is_pressed(button: "Locator") -> bool:
+    return button.get_attribute("aria-pressed") == "true"
 
 
 def test_the_window_is_changed_by_dragging_and_by_arrows(reader: Reader) -> None:
@@ -220,20 +225,13 @@ def test_the_window_is_changed_by_dragging_and_by_arrows(reader: Reader) -> None
     page.mouse.down()
     page.mouse.move(box["x"] + 250, box["y"] + 100)
     page.mouse.up()
-    page.wait_for_function(
-        "Number(document.querySelector('output[for=width]').textContent) > 400"
-    )
+    wait_until(lambda: float(width.inner_text()) > 400, what="a wider window")
     wide = float(width.inner_text())
     canvas.focus()
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function(
-        "old => Number(document.querySelector('output[for=width]').textContent) < old",
-        arg=wide,
-    )
+    wait_until(lambda: float(width.inner_text()) < wide, what="a narrower window")
     page.keyboard.press("r")
-    page.wait_for_function(
-        "document.querySelector('output[for=width]').textContent === '400'"
-    )
+    wait_until(lambda: width.inner_text() == "400", what="the window of before")
 
 
 def test_a_dead_letter_is_sent_again_with_one_click(
