@@ -10,11 +10,15 @@ from pathlib import Path
 
 import pytest
 from pydicom import dcmread
+from pynetdicom import build_context
+from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # made at run time
 
 from config.destinations import DestinationTable
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.types import ReportFile, Sent
+from dicom_node.deliver.association import associate
+from dicom_node.deliver.peer import Peer
 from dicom_node.deliver.store_scu import DicomDestination
 from tests.integration.deliver.peers import (
     COMPREHENSIVE,
@@ -261,6 +265,20 @@ def test_a_rejection_is_told_as_one_however_fast_it_came(report: ReportFile) -> 
     (reason,) = told
     assert "refuses the association" in reason
     assert "application context" in reason
+
+
+@pytest.mark.timeout(30)
+def test_an_association_whose_thread_has_ended_is_left_at_once() -> None:
+    with running_peer(Behaviour()) as (port, _):
+        peer = Peer(
+            name="pacs", host="127.0.0.1", port=port,
+            called_ae_title="PACS", calling_ae_title="AINODE", timeout_seconds=10,
+        )  # fmt: skip
+        with associate(peer, [build_context(Verification)]) as link:
+            assert link.echo() == 0
+            link.association._kill = True  # as when the peer aborts just now
+            link.association.join(10)
+            assert link.association.is_established
 
 
 @contextlib.contextmanager

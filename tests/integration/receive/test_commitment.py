@@ -70,7 +70,7 @@ def archive(
     )
 
 
-def rejection(port: int, **titles: str) -> tuple[int, int, int]:
+def rejection(port: int, **titles: str) -> tuple[int | None, int | None, int | None]:
     """Return result, source and reason of the PDU that turns an archive away.
 
     The PDU itself: at times pynetdicom calls a rejection an abort.
