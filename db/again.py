@@ -11,7 +11,7 @@ from db.columns import AnyRow
 from db.engine import Database
 from db.revive import Choice
 from db.tables import deliveries, jobs, studies
-from db.transitions import Kind, queue_again
+from db.transitions import NOT_SENT, Kind, queue_again
 from dicom_node.core.ids import DeliveryId
 from dicom_node.core.states import WorkState
 
@@ -101,9 +101,6 @@ def _fault(row: AnyRow) -> str:
 
 def _queue(connection: Connection, row: AnyRow, now: datetime) -> None:
     queue_again(connection, Kind.DELIVERY, row, now=now)
-    # What was sent before proves nothing of what is sent now.
     connection.execute(
-        update(deliveries)
-        .where(deliveries.c.id == row.id)
-        .values(stage="", status=None, proof=None, sent_at=None)
+        update(deliveries).where(deliveries.c.id == row.id).values(**NOT_SENT)
     )

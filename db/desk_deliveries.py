@@ -25,7 +25,8 @@ class DeliveryLine:
 
     Args:
         model, revision: of the job whose result it is.
-        status: what the destination answered last, such as "0xA700".
+        status: what the destination answered, such as "0xA700": to the last attempt,
+            or once it has it to the one that it took.
         stage: "sent" while its proof is waited for.
         not_before: when it is tried next, while it is QUEUED.
     """

@@ -12,7 +12,16 @@ from db.engine import Database
 from db.sending import choose as choose
 from db.sending import settle_delivery as settle_delivery
 from db.tables import deliveries, findings, jobs, predictions, reports
-from db.transitions import NO_LEASE, Kind, Move, held, move, note, queue_again
+from db.transitions import (
+    NO_LEASE,
+    NOT_SENT,
+    Kind,
+    Move,
+    held,
+    move,
+    note,
+    queue_again,
+)
 from dicom_node.core.errors import DatabaseError
 from dicom_node.core.ids import (
     SOPInstanceUID,
@@ -189,7 +198,7 @@ def _deliver_again(
         )
         move(connection, step, values={**NO_LEASE, "not_before": now})
     # What was sent before proves nothing of what is sent now.
-    values = {"stage": "", "proof": None, "sent_at": None}
+    values = dict(NOT_SENT)
     if before.chosen is not None and before.chosen not in written:
         values["chosen"] = None
     connection.execute(

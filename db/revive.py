@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, true
+from sqlalchemy import ColumnElement, Select, and_, func, select, true, update
 
 from db import breaker
 from db.engine import Database
 from db.sending import STAGE_QUARANTINED
 from db.tables import deliveries, jobs, studies
-from db.transitions import Kind, queue_again
+from db.transitions import NOT_SENT, Kind, queue_again
 from dicom_node.core.ids import DeliveryId, StudyId
 from dicom_node.core.states import ReportKind, WorkState
 
@@ -170,4 +170,7 @@ def resend(database: Database, study_id: StudyId, *, now: datetime) -> int:
         rows = connection.execute(query).all()
         for row in rows:
             queue_again(connection, Kind.DELIVERY, row, now=now)
+            connection.execute(
+                update(deliveries).where(deliveries.c.id == row.id).values(**NOT_SENT)
+            )
     return len(rows)

@@ -107,6 +107,7 @@ def send_again(
         **NO_LEASE,
         "not_before": not_before,
         "reason": step.reason,
+        "status": step.status,
         "stage": "",
         "sent_at": None,
     }
@@ -127,6 +128,7 @@ def quarantine(
         **NO_LEASE,
         "settled_at": now,
         "reason": step.reason,
+        "status": step.status,
         "stage": STAGE_QUARANTINED,
     }
     with database.write() as connection:

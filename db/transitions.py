@@ -26,6 +26,13 @@ class Kind(StrEnum):
 
 TABLES: Final[Mapping[Kind, Table]] = {Kind.JOB: jobs, Kind.DELIVERY: deliveries}
 NO_LEASE: Final[Mapping[str, None]] = {"lease_owner": None, "lease_until": None}
+# Of a delivery: what was sent before proves nothing of what is sent next.
+NOT_SENT: Final[Mapping[str, str | None]] = {
+    "stage": "",
+    "status": None,
+    "proof": None,
+    "sent_at": None,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,8 +124,10 @@ def queue_again(
         attempt=row.attempt,
         reason="put back",
     )
-    fresh = {"attempt": 0, "queued_at": now, "not_before": now, "settled_at": None}
-    move(connection, step, values={**fresh, "reason": None})
+    fresh: dict[str, Any] = {"attempt": 0, "queued_at": now, "not_before": now}
+    if kind is Kind.DELIVERY and row.sent_at is None:
+        fresh["status"] = None  # nobody has answered this attempt yet
+    move(connection, step, values={**fresh, "settled_at": None, "reason": None})
 
 
 def kind_of(work: Work) -> Kind:

@@ -18,7 +18,7 @@ from db.order import next_delivery
 from db.outbox import settle_job
 from db.reports import predecessors, report_of
 from db.revive import resend, retry
-from db.sending import choose, settle_delivery
+from db.sending import STAGE_SENT, choose, settle_delivery
 from db.tables import jobs, reports
 from db.transitions import (
     NO_LEASE,
@@ -182,7 +182,9 @@ def _setback_step(
 
 def _set_back(database: Database, work: Work, step: Move, **times: datetime) -> None:
     values: dict[str, Any] = {**NO_LEASE, **times, "reason": step.reason}
-    if step.kind is Kind.DELIVERY and step.status is not None:
+    if isinstance(work, Delivery) and work.stage != STAGE_SENT:
+        # What this attempt was answered, if anything; of what was sent before, and
+        # only waits for its proof, the status that took it stays.
         values["status"] = step.status
     with database.write() as connection:
         move(connection, step, values=values, only_if=held(work))
