@@ -18,6 +18,7 @@ from dicom_node.commands.screen import loaded, print_json
 from dicom_node.core.errors import NodeError
 from dicom_node.deliver.probe import Offer
 from dicom_node.deliver.store_scu import DicomDestination
+from dicom_node.workers import bind_worker, count_workers
 from inference.pixels.codecs import decodable_transfer_syntaxes
 
 _MIB = 1 << 20
@@ -149,7 +150,10 @@ def _codecs(_settings: Settings) -> str:
 def _device(settings: Settings) -> str:
     from inference.run.device import describe_device
 
-    return describe_device(settings.models.device)
+    workers = count_workers(settings.models)
+    models = bind_worker(settings, worker=1, workers=workers).models
+    said = describe_device(models.device, models.threads)
+    return said if workers == 1 else f"{workers} workers, the first on {said}"
 
 
 def _model(settings: Settings, *, model: str) -> str:

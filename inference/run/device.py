@@ -32,14 +32,19 @@ def choose_device(wanted: str) -> str:
     return f"cuda:{index}"
 
 
-def describe_device(wanted: str) -> str:
+def describe_device(wanted: str, threads: int = 0) -> str:
     """Name the device for people, e.g. "cpu, 2 threads, torch 2.13.0".
+
+    Args:
+        threads: of a model on the CPU; 0 leaves it to torch.
 
     Raises:
         InferenceError: there is no such device on this machine.
     """
     chosen = choose_device(wanted)
     if chosen == "cpu":
-        return f"cpu, {torch.get_num_threads()} threads, torch {torch.__version__}"
+        number = threads or torch.get_num_threads()
+        share = "1 thread" if number == 1 else f"{number} threads"
+        return f"cpu, {share}, torch {torch.__version__}"
     name = torch.cuda.get_device_name(chosen)
     return f"{chosen}, {name}, torch {torch.__version__}"

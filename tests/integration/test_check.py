@@ -53,6 +53,22 @@ def test_a_data_folder_that_cannot_be_made_is_wrong(
     assert "node.data_dir" in str(found["disk"]["detail"])
 
 
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("threads = 1", "cpu, 1 thread,"),
+        ("threads = 3", "cpu, 3 threads,"),
+        ("threads = 1\nworkers = 2", "2 workers, the first on cpu, 1 thread,"),
+    ],
+)
+def test_the_device_is_told_with_the_threads_that_are_configured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], models: str, said: str
+) -> None:
+    table = f'port = {free_port()}\n[models]\ndevice = "cpu"\n{models}'
+    found = _look(capsys, tmp_path, table)
+    assert str(found["device"]["detail"]).startswith(said)
+
+
 def test_a_destination_is_asked_for_everything_that_it_could_be_sent(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
