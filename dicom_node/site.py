@@ -149,6 +149,7 @@ def build_contents(settings: Settings) -> Contents:
         metrics=metrics,
         metrics_type=CONTENT_TYPE,
         token=Token(file) if file else None,
+        is_open=not settings.web.login_required,
     )
 
 

@@ -54,7 +54,7 @@ def create_app(
         limits: of logins; a test brings its own.
     """
     kept = LoginFailures(desk.database, desk.clock)
-    gate = Gate(desk, limits or LoginLimits(kept=kept))
+    gate = Gate(desk, limits or LoginLimits(kept))
 
     async def may_see(request: Request) -> bool:
         return await run_in_threadpool(_is_operator, gate, request)

@@ -22,6 +22,7 @@ from dicom_node.core.ids import StudyId
 from dicom_node.core.people import LOCAL, AuditEntry, Role, Visitor
 from dicom_node.web import csrf
 from dicom_node.web.desk import Desk
+from dicom_node.web.forwarded import is_forwarded
 from dicom_node.web.limits import LoginLimits
 from dicom_node.web.problems import Problem, is_api, tell
 from dicom_node.web.sessions import Cookie, digest, new_cookie
@@ -76,7 +77,8 @@ class Gate:
                 return Visitor(
                     name=user.name, role=user.role, sees_names=user.sees_names
                 )
-        return None if self.login_needed() else LOCAL
+        # Through a proxy everybody comes from loopback, whatever the settings say.
+        return None if self.login_needed() or is_forwarded(request) else LOCAL
 
     def login_needed(self) -> bool:
         """Say whether nobody gets in without a login."""

@@ -4,13 +4,10 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, Protocol
-
-from dicom_node.core.errors import DatabaseError
 
 _KEYS_MAX: Final = 10_000
 _FORGET_SECONDS: Final = 3600.0
@@ -38,107 +35,96 @@ _ADDRESS: Final = _Rule(free=20, longest_seconds=900.0)
 _ACCOUNT: Final = _Rule(free=50, longest_seconds=30.0)
 
 
-@dataclass(slots=True)
-class _Count:
-    failures: int
-    at: float
+# By key: how many failures, and the seconds since the last one.
+Counts = Mapping[str, tuple[int, float]]
 
 
 class Kept(Protocol):
-    """Where the counts outlive this process.
+    """Where the counts are."""
 
-    Each is a number of failures and the seconds since the last one.
-    """
+    def change(self, keys: Collection[str], decide: Callable[[Counts], Counts]) -> None:
+        """Let `decide` say what becomes of these counts; nobody comes in between.
 
-    def load(self) -> Mapping[str, tuple[int, float]]:
-        """Return the counts, those of the oldest failures first."""
+        Raises:
+            DatabaseError: nothing was changed.
+        """
 
-    def save(self, counts: Mapping[str, tuple[int, float]]) -> None:
-        """Keep counts; one of 0 failures is forgotten."""
+
+class InMemory:
+    """Counts of one process, which a restart forgets."""
+
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+        """Begin with none.
+
+        Args:
+            monotonic: seconds that only grow.
+        """
+        self._monotonic = monotonic
+        self._counts: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def change(self, keys: Collection[str], decide: Callable[[Counts], Counts]) -> None:
+        """Let `decide` say what becomes of these counts."""
+        with self._lock:
+            now = self._monotonic()
+            known = {
+                key: (failures, now - at)
+                for key, (failures, at) in self._counts.items()
+                if key in keys and now - at <= _FORGET_SECONDS
+            }
+            for key, (failures, age) in decide(known).items():
+                self._counts[key] = failures, now - age
+                self._counts.move_to_end(key)
+            while len(self._counts) > _KEYS_MAX:
+                self._counts.popitem(last=False)
 
 
 class LoginLimits:
     """Counts failures by account, by address and by both.
 
     Args:
-        monotonic: seconds that only grow.
-        kept: what a restart does not forget; while it does not answer, this process
-            alone counts.
+        kept: what all processes of the page share.
     """
 
-    def __init__(
-        self,
-        monotonic: Callable[[], float] = time.monotonic,
-        *,
-        kept: Kept | None = None,
-    ) -> None:
-        self._monotonic = monotonic
+    def __init__(self, kept: Kept) -> None:
         self._kept = kept
-        self._loaded = kept is None
-        self._counts: OrderedDict[str, _Count] = OrderedDict()
-        self._lock = threading.Lock()
 
     def begin(self, account: str, address: str) -> float:
         """Return how many seconds to wait, 0 to try now.
 
-        An attempt counts as failed from its beginning, so that many at once are not
-        one; `succeeded` takes that back.
+        An attempt counts as failed from its beginning, so that many at once, of
+        whatever process, are not one; `succeeded` takes that back.
+
+        Raises:
+            DatabaseError: nobody can count, so nobody may try.
         """
-        keys = list(_keys(account, address))
-        with self._lock:
-            self._load()
-            now = self._monotonic()
-            wait = max(self._wait(key, rule, now) for key, rule in keys)
-            if wait > 0:
-                return wait
-            for key, _ in keys:
-                count = self._counts.setdefault(key, _Count(0, now))
-                count.failures, count.at = count.failures + 1, now
-                self._counts.move_to_end(key)
-            while len(self._counts) > _KEYS_MAX:
-                self._counts.popitem(last=False)
-            self._save(keys, now)
-        return 0.0
+        rules = dict(_keys(account, address))
+        waits = [0.0]
+
+        def decide(known: Counts) -> Counts:
+            waits.extend(
+                rule.wait(known[key][0]) - known[key][1]
+                for key, rule in rules.items()
+                if key in known
+            )
+            if max(waits) > 0:
+                return {}
+            return {key: (known.get(key, (0, 0.0))[0] + 1, 0.0) for key in rules}
+
+        self._kept.change(rules, decide)
+        return max(waits)
 
     def succeeded(self, account: str, address: str) -> None:
         """Forget the failures of this account; the address loses this attempt only."""
-        keys = list(_keys(account, address))
-        with self._lock:
-            for key, rule in keys:
-                count = self._counts.get(key)
-                if rule is _ADDRESS and count is not None and count.failures > 1:
-                    count.failures -= 1
-                else:
-                    self._counts.pop(key, None)
-            self._save(keys, self._monotonic())
+        rules = dict(_keys(account, address))
 
-    def _load(self) -> None:
-        if self._loaded or self._kept is None:
-            return
-        with suppress(DatabaseError):
-            now = self._monotonic()
-            for key, (failures, age) in self._kept.load().items():
-                self._counts.setdefault(key, _Count(failures, now - age))
-            self._loaded = True
+        def decide(known: Counts) -> Counts:
+            return {
+                key: (failures - 1 if rules[key] is _ADDRESS else 0, age)
+                for key, (failures, age) in known.items()
+            }
 
-    def _save(self, keys: "list[tuple[str, _Rule]]", now: float) -> None:
-        if self._kept is None:
-            return
-        counts = {}
-        for key, _ in keys:
-            found = self._counts.get(key)
-            counts[key] = (found.failures, now - found.at) if found else (0, 0.0)
-        with suppress(DatabaseError):  # who logs in is told so right after
-            self._kept.save(counts)
-
-    def _wait(self, key: str, rule: _Rule, now: float) -> float:
-        count = self._counts.get(key)
-        if count is None:
-            return 0.0
-        if now - count.at > _FORGET_SECONDS:
-            del self._counts[key]
-            return 0.0
-        return max(0.0, count.at + rule.wait(count.failures) - now)
+        self._kept.change(rules, decide)
 
 
 def _keys(account: str, address: str) -> Iterator[tuple[str, _Rule]]:

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from db.queries import Backlog
 from dicom_node.core.errors import NodeError
 from dicom_node.web.checks import Look
+from dicom_node.web.forwarded import is_forwarded
 from dicom_node.web.headers import Guard, GuardRules
 from dicom_node.web.probe import Probe
 from dicom_node.web.token import Token
@@ -33,7 +34,8 @@ class Contents:
         checks: by name; each returns a detail or raises NodeError with the remedy.
         backlog: from the database; may raise.
         metrics: the whole text, whether the database answered or not (None).
-        token: who may see /metrics and the details; None: everybody.
+        token: who may see /metrics and the details.
+        is_open: without a token everybody at this machine may.
     """
 
     checks: Mapping[str, Look]
@@ -41,6 +43,7 @@ class Contents:
     metrics: Callable[[Backlog | None], bytes]
     metrics_type: str
     token: Token | None = None
+    is_open: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,8 +115,11 @@ def monitor_routes(
 
     async def sees(request: Request) -> bool:
         token = contents.token
+        if token is None and contents.is_open and not is_forwarded(request):
+            return True
         shown = request.headers.get("authorization", "")
-        return token is None or token.matches(shown) or await may_see(request)
+        known = token is not None and token.matches(shown)
+        return known or await may_see(request)
 
     pages = {"/healthz": health, "/readyz": ready, "/metrics": measured}
     return [Route(path, page) for path, page in pages.items()]

@@ -18,7 +18,7 @@ from dicom_node.core.people import ApiToken, Role, User
 from dicom_node.listening import listen
 from dicom_node.site import assemble
 from dicom_node.web.desk import Desk, PatientKey
-from dicom_node.web.limits import LoginLimits
+from dicom_node.web.limits import InMemory, LoginLimits
 from dicom_node.web.pages import Contents
 from dicom_node.web.passwords import hash_password
 from dicom_node.web.server import page_place, serve_pages
@@ -204,7 +204,7 @@ def serving_desk(
         metrics=show,
         metrics_type="text/plain",
     )
-    app = assemble(desk, contents, limits=LoginLimits(clock.monotonic))
+    app = assemble(desk, contents, limits=LoginLimits(InMemory(clock.monotonic)))
     listener = listen(page_place("127.0.0.1", 0))
     port = int(listener.getsockname()[1])
     stop = threading.Event()

@@ -90,6 +90,7 @@ class Shown:
     backlog: Callable[[], Backlog] = no_backlog
     metrics: Callable[[Backlog | None], bytes] = show
     token: Token | None = None
+    is_open: bool = True
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
 
 
@@ -103,6 +104,7 @@ def serving(shown: Shown) -> Iterator[Site]:
             metrics=shown.metrics,
             metrics_type="text/plain",
             token=shown.token,
+            is_open=shown.is_open,
         )
     )
     listener = listen(page_place("127.0.0.1", 0))

@@ -184,6 +184,14 @@ def test_a_page_behind_a_proxy_is_never_open(
         assert served.browser().get(QUEUES).status == 401
 
 
+def test_through_a_proxy_that_nobody_announced_nobody_is_this_machine(
+    served: Served,
+) -> None:
+    browser = served.browser()
+    assert browser.get(QUEUES, X_Forwarded_For="10.0.0.1").status == 401
+    assert browser.get(QUEUES).status == 200
+
+
 def test_without_users_this_machine_may_operate_and_sees_no_names(
     served: Served,
 ) -> None:

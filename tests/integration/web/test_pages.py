@@ -258,3 +258,17 @@ def test_requests_that_follow_on_one_connection_are_each_answered(site: Site) ->
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     last = request.replace(b"Host", b"Connection: close\r\nHost")
     assert _send(site, request * 3 + last).count(b"alive") == 4
+
+
+def test_without_a_token_a_page_that_others_reach_shows_no_metrics() -> None:
+    with serving(Shown(is_open=False)) as site:
+        assert site.get("/metrics").status == 401
+        assert site.get("/readyz").json == {"ready": True}
+        assert site.get("/healthz").status == 200
+
+
+@pytest.mark.parametrize("header", ["Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"])
+def test_what_a_proxy_passes_on_is_not_from_this_machine(header: str) -> None:
+    with serving(Shown()) as site:
+        assert site.get("/metrics").status == 200
+        assert site.get("/metrics", headers={header: "10.0.0.1"}).status == 401
