@@ -1,7 +1,7 @@
 """`models`: list, show, verify, add, bench and select bundles."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,11 +11,12 @@ from dicom_node.commands.bench import bench
 from dicom_node.commands.models_show import describe_card
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.select import select_images
-from dicom_node.core.errors import BundleError
+from dicom_node.commands.try_images import print_trial, trial_document, try_images
+from dicom_node.core.errors import BundleError, UsageError
 from inference.bundle import find_bundle, list_bundles
 from inference.bundle_parts import remove_left_parts
 from inference.card import CARD_NAME
-from inference.verify import examine_bundle
+from inference.verify import Examination, examine_bundle
 
 _Action = Callable[[argparse.Namespace, Settings], int]
 
@@ -77,6 +78,8 @@ def _show(options: argparse.Namespace, settings: Settings) -> int:
 
 def _verify(options: argparse.Namespace, settings: Settings) -> int:
     """Say everything that is wrong with one bundle, or with all."""
+    if options.images and not options.model:
+        raise UsageError("--images needs the name or the folder of one bundle")
     wanted = _folders(options.model, settings)
     allowed = settings.models.python_classes
     found = {name: examine_bundle(place, allowed) for name, place in wanted.items()}
@@ -84,9 +87,29 @@ def _verify(options: argparse.Namespace, settings: Settings) -> int:
     for item in list_bundles(settings.models.folder):
         if item.fault and faults.get(item.name) == []:  # a name not the folder's
             faults[item.name] = [item.fault]
+    failed = any(faults.values())
+    if options.images:
+        ((name, folder),) = wanted.items()
+        trial = None if failed else try_images(folder, options.images, settings)
+        if options.json:
+            tried = trial_document(trial) if trial else {}
+            of_bundle = {"model": name, "notes": list(found[name].notes)}
+            print_json({"faults": faults[name]} | tried | of_bundle)
+        else:
+            _print_faults(faults, found)
+            if trial:
+                print_trial(trial)
+        return 1 if failed or (trial and trial.faults) else 0
     if options.json:
         print_json(faults)
-        return 1 if any(faults.values()) else 0
+    else:
+        _print_faults(faults, found)
+    return 1 if failed else 0
+
+
+def _print_faults(
+    faults: Mapping[str, Sequence[str]], found: Mapping[str, Examination]
+) -> None:
     for name, wrong in faults.items():
         if not wrong:
             print(f"{name}: card, digest and weights agree")
@@ -97,7 +120,6 @@ def _verify(options: argparse.Namespace, settings: Settings) -> int:
     for name, one in found.items():
         for note in one.notes:
             print(f"{name}: note: {note}")
-    return 1 if any(faults.values()) else 0
 
 
 def _folders(wanted: str | None, settings: Settings) -> dict[str, Path]:

@@ -21,8 +21,15 @@ def add_options(sub: argparse.ArgumentParser) -> None:
 
     action("list", "every bundle that a route can name")
     action("show", "one bundle's card").add_argument("model")
-    action("verify", "everything wrong with a bundle, or with all").add_argument(
-        "model", nargs="?", metavar="MODEL|FOLDER"
+    verify = action("verify", "everything wrong with a bundle, or with all")
+    verify.add_argument("model", nargs="?", metavar="MODEL|FOLDER")
+    verify.add_argument(
+        "--images",
+        nargs="+",
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="then run it on these as a worker would: what it takes and why, windows, "
+        "scores, time, memory; nothing is stored",
     )
     add_options_of_add(
         action("add", "put a bundle into the models folder, or make one")

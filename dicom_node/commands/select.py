@@ -1,25 +1,24 @@
 """`models select`: a dry run: which series and frames, why, and with which scores."""
 
 import argparse
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import db.studies
 from config.settings import Settings
 from dicom_node import app
 from dicom_node.commands.named import named_study
+from dicom_node.commands.own_files import read_own_files
 from dicom_node.commands.screen import console, print_json
 from dicom_node.commands.select_screen import (
     ImageLine,
     describe_verdict,
     print_selection,
 )
-from dicom_node.core.errors import ReceiveError, UsageError
+from dicom_node.core.errors import UsageError
 from dicom_node.core.types import InputFile, Prediction
-from dicom_node.receive.foreign import read_instance
-from dicom_node.receive.limits import ScanLimits
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.store.inputs import open_inputs
 from inference.bundle import find_bundle
@@ -41,7 +40,7 @@ def select_images(options: argparse.Namespace, settings: Settings) -> int:
         is_own = bool(options.study)
         with closing(app.build_executor(settings, is_guarded=is_own)) as executor:
             prediction = executor.predict(options.model, files)
-    document = _document(selection, prediction)
+    document = describe(selection, prediction)
     document["model"], document["model_version"] = card.name, card.version
     document["refused"] = refused
     if options.json:
@@ -49,7 +48,13 @@ def select_images(options: argparse.Namespace, settings: Settings) -> int:
         return 0
     for path, reason in refused.items():
         console().print(f"refused  {path}: {reason}", markup=False)
-    lines = [
+    print_selection(selection, prediction, image_lines(document))
+    return 0
+
+
+def image_lines(document: Mapping[str, Any]) -> list[ImageLine]:
+    """Say of each file of a document what became of it."""
+    return [
         ImageLine(
             path=image["path"],
             frames=tuple(image["frames"]),
@@ -57,8 +62,6 @@ def select_images(options: argparse.Namespace, settings: Settings) -> int:
         )
         for image in document["images"]
     ]
-    print_selection(selection, prediction, lines)
-    return 0
 
 
 def _files(
@@ -68,11 +71,7 @@ def _files(
         raise UsageError("name files or folders, or a study with --study")
     if options.study:
         return _stored(options.study, settings), {}
-    scan = ReceiveOptions.from_settings(settings).scan
-    files, refused = _read(options.paths, scan)
-    if not files:
-        raise UsageError("none of these is a DICOM file that the node would accept")
-    return files, refused
+    return read_own_files(options.paths, ReceiveOptions.from_settings(settings).scan)
 
 
 def _stored(key: str, settings: Settings) -> list[InputFile]:
@@ -82,36 +81,8 @@ def _stored(key: str, settings: Settings) -> list[InputFile]:
     return list(open_inputs(app.instance_store(settings), study.evidence))
 
 
-def _read(
-    paths: list[Path], limits: ScanLimits
-) -> tuple[list[InputFile], dict[str, str]]:
-    files: list[InputFile] = []
-    refused: dict[str, str] = {}
-    for path in paths:
-        if not path.exists():
-            raise UsageError(f"there is no file or folder {path}")
-        members = sorted(path.rglob("*")) if path.is_dir() else [path]
-        for member in members:
-            if not member.is_file():
-                continue
-            try:
-                found = read_instance(member, limits)
-            except ReceiveError as error:
-                refused[str(member)] = str(error)
-                continue
-            files.append(
-                InputFile(
-                    sop_instance_uid=found.sop_instance_uid,
-                    sop_class_uid=found.sop_class_uid,
-                    series_instance_uid=found.series_instance_uid,
-                    path=member,
-                    header=found.header,
-                )
-            )
-    return files, refused
-
-
-def _document(selection: Selection, prediction: Prediction | None) -> dict[str, Any]:
+def describe(selection: Selection, prediction: Prediction | None) -> dict[str, Any]:
+    """Make the document of a selection, and of what the model says."""
     images = [_image(choice) for choice in selection.choices]
     document: dict[str, Any] = {
         "series": [_series(item) for item in selection.series],
