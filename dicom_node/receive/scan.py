@@ -34,6 +34,16 @@ IMPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2"
 EXPLICIT_VR_LITTLE_ENDIAN: Final = "1.2.840.10008.1.2.1"
 DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 EXPLICIT_VR_BIG_ENDIAN: Final = "1.2.840.10008.1.2.2"
+# What Pixel Data is in each transfer syntax (PS3.5 8.2, A.1 to A.5).
+_NATIVE: Final = frozenset(
+    {
+        IMPLICIT_VR_LITTLE_ENDIAN,
+        EXPLICIT_VR_LITTLE_ENDIAN,
+        DEFLATED,
+        EXPLICIT_VR_BIG_ENDIAN,
+    }
+)
+_ENCAPSULATED: Final = ("1.2.840.10008.1.2.4.", "1.2.840.10008.1.2.5")  # JPEG, RLE
 
 # PS3.5 9.1, but leading zeros in a component are accepted: the wild has them.
 _UID: Final = re.compile(r"[0-9]+(?:\.[0-9]+)*")
@@ -45,6 +55,7 @@ _ENCODINGS: Final = {
 _WANTED: Final = Wanted(WANTED)
 _STRUCTURES: Final = Structures(_WANTED)
 _SERIES: Final = Series()
+_PIXEL_DATA: Final = 0x7FE00010
 _BITS_OF_FLOAT: Final = {0x7FE00008: 32, 0x7FE00009: 64}
 
 
@@ -75,7 +86,15 @@ def scan(
         OutOfResources: there is no room to inflate it.
     """
     view = as_walked(view, transfer_syntax_uid, limits)
-    encoding = encoding_of(transfer_syntax_uid)
+    scanned = _scanned(view, encoding_of(transfer_syntax_uid), limits)
+    for pixel in scanned.pixels:
+        _check_form(pixel, transfer_syntax_uid)
+    return scanned
+
+
+def _scanned(
+    view: DatasetView, encoding: Encoding, limits: ScanLimits
+) -> ScannedDataset:
     structure = _STRUCTURES.find(view, encoding, limits)
     if structure is None:
         return _walked(view, encoding, limits)
@@ -196,6 +215,21 @@ def _check_pixels(header: Header, pixel: PixelElement, limits: ScanLimits) -> No
         raise CannotUnderstand("the pixels would be larger than the limit")
     if length < claimed:
         raise CannotUnderstand("Pixel Data is shorter than the header says")
+
+
+def _check_form(pixel: PixelElement, transfer_syntax_uid: str) -> None:
+    """Refuse pixels that no reader of the transfer syntax would find.
+
+    Float Pixel Data is native in every syntax: none encapsulates it.
+    """
+    of_float = pixel.tag != _PIXEL_DATA
+    if pixel.fragments is not None:
+        if of_float or transfer_syntax_uid in _NATIVE:
+            raise CannotUnderstand(
+                "Pixel Data is encapsulated, but not in its transfer syntax"
+            )
+    elif not of_float and transfer_syntax_uid.startswith(_ENCAPSULATED):
+        raise CannotUnderstand("Pixel Data is native, but not in its transfer syntax")
 
 
 def _samples_per_pixel(header: Header) -> int:

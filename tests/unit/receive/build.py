@@ -22,6 +22,7 @@ IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
 BIG = "1.2.840.10008.1.2.2"
 DEFLATED = "1.2.840.10008.1.2.1.99"
+ITEM, ITEM_END, SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 
 
 def minimal(**attributes: object) -> Dataset:
@@ -96,6 +97,20 @@ def long_element(tag: int, vr: bytes, value: bytes, length: int | None = None) -
     """Encode an element of a long explicit VR, little endian."""
     size = len(value) if length is None else length
     return struct.pack("<HH2sHI", tag >> 16, tag & 0xFFFF, vr, 0, size) + value
+
+
+def delimiter(element: int, length: int = 0) -> bytes:
+    """Encode the head of an item, or what ends one."""
+    return struct.pack("<HHI", 0xFFFE, element, length)
+
+
+def encapsulated(fragments: list[bytes], *, frames: int = 1) -> bytes:
+    """Encode an image whose Pixel Data is fragments behind an empty table."""
+    dataset = image(NumberOfFrames=frames)
+    del dataset.PixelData
+    body = b"".join(delimiter(ITEM, len(item)) + item for item in [b"", *fragments])
+    head = struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OB", 0, 0xFFFFFFFF)
+    return encode(dataset) + head + body + delimiter(SEQUENCE_END)
 
 
 def split_file(path: Path) -> tuple[bytes, str]:

@@ -17,6 +17,11 @@ from tests.unit.receive.build import (
     DEFLATED,
     EXPLICIT,
     IMPLICIT,
+    ITEM,
+    ITEM_END,
+    SEQUENCE_END,
+    delimiter,
+    encapsulated,
     encode,
     image,
     minimal,
@@ -28,7 +33,6 @@ from tests.unit.receive.build import (
 
 LIMITS = ScanLimits()
 BUNDLED = Path(pydicom.__path__[0]) / "data"
-ITEM, ITEM_END, SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
 
 # What pydicom bundles to be broken, or as a fragment that is no composite instance.
 NOT_INSTANCES = {
@@ -41,10 +45,6 @@ NOT_INSTANCES = {
     "winter.dcm": "twice",
     "no_meta.dcm": "longer",
 }
-
-
-def delimiter(element: int, length: int = 0) -> bytes:
-    return struct.pack("<HHI", 0xFFFE, element, length)
 
 
 def with_private(
@@ -154,14 +154,6 @@ def test_more_pixels_than_claimed_and_odd_photometrics_are_taken() -> None:
         PixelData=bytes(48),
     )
     assert scan_dataset(ybr)
-
-
-def encapsulated(fragments: list[bytes], *, frames: int = 1) -> bytes:
-    dataset = image(NumberOfFrames=frames)
-    del dataset.PixelData
-    body = b"".join(delimiter(ITEM, len(item)) + item for item in [b"", *fragments])
-    head = struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OB", 0, 0xFFFFFFFF)
-    return encode(dataset) + head + body + delimiter(SEQUENCE_END)
 
 
 def test_encapsulated_frames_need_a_fragment_each() -> None:
