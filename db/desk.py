@@ -9,36 +9,28 @@ from typing import Final
 from sqlalchemy import Connection, Select, func, or_, select
 
 from db.codec import decode_header
-from db.columns import AnyRow
 from db.desk_deliveries import DeliveryLine, deliveries_of
 from db.desk_query import StudyQuery as StudyQuery
 from db.desk_query import select_studies
+from db.desk_suggestions import (
+    SuggestionLine,
+    all_suggestions,
+    holding_suggestions,
+)
 from db.engine import Database
+from db.holding import holding
 from db.story import StudyStory
 from db.summary import JobSummary, StudyIds, summarise_jobs
-from db.tables import instances, studies, versions
+from db.tables import decisions, instances, studies, versions
 from db.timeline import tell
-from db.urgency import RANKS, current_suggestions
 from db.why import why_no_result
 from dicom_node.core.ids import StudyId
-from dicom_node.core.states import StudyState, Urgency, WorkState
+from dicom_node.core.states import StudyState, WorkState
 from dicom_node.core.types import RoutingHeader
 
 _DEFLATED: Final = "1.2.840.10008.1.2.1.99"
 # Such a data set is inflated whole, to a thousand times its size at worst.
 _DEFLATED_BYTES_MAX: Final = 1 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SuggestionLine:
-    """How urgently a model suggests to read a study, and why."""
-
-    urgency: Urgency
-    reason: str
-    model: str
-    model_version: str
-    created_at: datetime
-    expires_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +40,7 @@ class StudyLine:
     Args:
         header: of its first instance that is no result of ours; None without one.
         suggestions: those that hold, the most urgent first.
-        jobs: the latest of each model.
+        jobs: the latest of each model whose word holds (`db.holding`).
         why: why there is no result, in a sentence; "" if there is.
         deliveries: how many of the jobs' deliveries are in which state.
         pruned_at: since when its files are gone.
@@ -73,11 +65,16 @@ class StudyLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyPage:
-    """One study with its story and its deliveries, which can be sent again."""
+    """One study with its story and its deliveries, which can be sent again.
+
+    Args:
+        suggested: everything that was ever suggested for it, the first first.
+    """
 
     line: StudyLine
     story: StudyStory
     deliveries: tuple[DeliveryLine, ...]
+    suggested: tuple[SuggestionLine, ...]
 
 
 def list_studies(
@@ -107,6 +104,7 @@ def study_page(
             line=line,
             story=tell(connection, study_id),
             deliveries=deliveries_of(connection, study_id),
+            suggested=all_suggestions(connection, study_id, now),
         )
 
 
@@ -138,8 +136,13 @@ def _lines(
     chosen: StudyIds = select(studies.c.id).where(studies.c.id.in_(ids))
     counted = _counts(connection, chosen)
     headers = _headers(connection, chosen)
-    suggested = _suggestions(connection, chosen, now)
+    suggested = holding_suggestions(connection, chosen, now)
     ran = summarise_jobs(connection, chosen)
+    decided = _decided(connection, chosen)
+    held = {
+        key: holding([job for _, job in pairs], decided[key])
+        for key, pairs in ran.items()
+    }
     rows = connection.execute(select(studies).where(studies.c.id.in_(ids)))
     lines = {
         row.id: StudyLine(
@@ -155,7 +158,7 @@ def _lines(
             instances=counted.get(row.id, 0),
             header=headers.get(row.id),
             suggestions=tuple(suggested[row.id]),
-            jobs=tuple({job["model"]: job for _, job in ran[row.id]}.values()),
+            jobs=tuple({job["model"]: job for job in held.get(row.id, ())}.values()),
             deliveries=Counter(
                 WorkState(item["state"])
                 for _, job in ran[row.id]
@@ -164,12 +167,21 @@ def _lines(
             why=why_no_result(
                 StudyState(row.state),
                 row.ignored_because,
-                [job for _, job in ran[row.id]],
+                held.get(row.id, ()),
             ),
         )
         for row in rows
     }
     return tuple(lines[study_id] for study_id in ids)
+
+
+def _decided(connection: Connection, chosen: StudyIds) -> dict[int, list[int]]:
+    """Return the revisions of each study that were routed."""
+    query = select(decisions.c.study_id, decisions.c.revision)
+    found: dict[int, list[int]] = defaultdict(list)
+    for row in connection.execute(query.where(decisions.c.study_id.in_(chosen))):
+        found[row.study_id].append(row.revision)
+    return found
 
 
 def _counts(connection: Connection, chosen: StudyIds) -> dict[int, int]:
@@ -202,28 +214,4 @@ def _first_versions(chosen: StudyIds) -> "Select[int]":
             versions.c.current,
         )
         .group_by(instances.c.study_id)
-    )
-
-
-def _suggestions(
-    connection: Connection, chosen: StudyIds, now: datetime
-) -> dict[int, list[SuggestionLine]]:
-    held = current_suggestions(now).subquery()
-    query = select(held).where(held.c.study_id.in_(chosen)).order_by(held.c.id)
-    lists: dict[int, list[SuggestionLine]] = defaultdict(list)
-    for row in connection.execute(query):
-        lists[row.study_id].append(_suggestion(row))
-    for items in lists.values():
-        items.sort(key=lambda item: RANKS[item.urgency])
-    return lists
-
-
-def _suggestion(row: AnyRow) -> SuggestionLine:
-    return SuggestionLine(
-        urgency=Urgency(row.priority),
-        reason=row.reason,
-        model=row.model,
-        model_version=row.model_version,
-        created_at=row.created_at,
-        expires_at=row.expires_at,
     )

@@ -197,7 +197,7 @@ def _line(row: AnyRow) -> DeliveryLine:
         stage=row.stage,
         proof=None if row.proof is None else Proof(row.proof),
         attempts=row.claims,
-        status=describe_status(row.status),
+        status=describe_status(row.status, row.kind),
         reason=row.reason,
         queued_at=row.queued_at,
         not_before=row.not_before,

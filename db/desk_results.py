@@ -12,6 +12,7 @@ from db.codec import decode_prediction
 from db.columns import AnyRow
 from db.desk_tables import suggestions
 from db.engine import Database
+from db.holding import left_out
 from db.tables import instances, jobs, predictions, studies, versions
 from dicom_node.core.ids import JobId, SOPInstanceUID, StudyId, StudyInstanceUID
 from dicom_node.core.states import Outcome, Urgency, WorkState
@@ -44,7 +45,9 @@ class CurrentResult:
 
     Args:
         suggestion: what was suggested with it.
-        holds: whether the suggestion does: it was not withdrawn and not expired.
+        holds: whether the suggestion does: it was not withdrawn, is not expired, and
+            the result not left out.
+        left_out: a later routing did not want the model: this is history.
         replaces: whether an earlier revision had a result.
     """
 
@@ -58,6 +61,7 @@ class CurrentResult:
     settled_at: datetime
     suggestion: Suggestion | None = None
     holds: bool = False
+    left_out: bool = False
     replaces: bool = False
 
 
@@ -104,6 +108,7 @@ def results_of(
             suggestions.c.reason.label("suggested_because"),
             suggestions.c.expires_at,
             suggestions.c.withdrawn_at,
+            left_out().label("left_out"),
         )
         .join(studies, studies.c.id == jobs.c.study_id)
         .outerjoin(predictions, predictions.c.job_id == jobs.c.id)
@@ -149,6 +154,7 @@ def _result(row: AnyRow, now: datetime) -> CurrentResult:
             expires_at=row.expires_at,
         )
     expired = row.expires_at is not None and row.expires_at <= now
+    over = expired or row.withdrawn_at is not None or bool(row.left_out)
     return CurrentResult(
         study_id=StudyId(row.study_id),
         study_instance_uid=StudyInstanceUID(row.study_instance_uid),
@@ -159,5 +165,6 @@ def _result(row: AnyRow, now: datetime) -> CurrentResult:
         prediction=decode_prediction(row.document),
         settled_at=row.settled_at,
         suggestion=suggestion,
-        holds=suggestion is not None and row.withdrawn_at is None and not expired,
+        holds=suggestion is not None and not over,
+        left_out=bool(row.left_out),
     )

@@ -9,6 +9,7 @@ from sqlalchemy import func, or_, select
 
 from db.desk_tables import suggestions
 from db.engine import Database
+from db.holding import left_out
 from db.tables import jobs
 from dicom_node.core.ids import JobId, StudyId
 from dicom_node.core.states import Urgency, WorkState
@@ -37,7 +38,7 @@ def by_model(
     """Return what each model suggests at present, the most urgent first.
 
     The latest result of a model alone counts: what an earlier revision suggested is
-    withdrawn by a later one that suggests nothing.
+    withdrawn by a later one that suggests nothing, or that leaves the model out.
     """
     latest = (
         select(
@@ -61,6 +62,7 @@ def by_model(
         .where(
             suggestions.c.withdrawn_at.is_(None),
             or_(suggestions.c.expires_at.is_(None), suggestions.c.expires_at > now),
+            ~left_out(),
         )
         .order_by(suggestions.c.id)
     )

@@ -7,7 +7,8 @@ from sqlalchemy import Connection, Select, func, select
 
 from db.columns import AnyRow
 from db.tables import deliveries, findings, instances, jobs, predictions, studies
-from dicom_node.core.states import Outcome, Priority, WorkState
+from dicom_node.core.hl7 import ACKNOWLEDGEMENTS
+from dicom_node.core.states import Outcome, Priority, ReportKind, WorkState
 
 StudyIds = Select[tuple[int]]
 
@@ -118,10 +119,16 @@ def _outcome(job: AnyRow, prediction: AnyRow | None) -> str | None:
     return Outcome.FAILED.value if job.state == WorkState.FAILED else None
 
 
-def describe_status(status: int | None) -> str | None:
-    """Write a status as people do: 0x0000 of DIMSE, HTTP 200."""
+def describe_status(status: int | None, kind: str = "") -> str | None:
+    """Write a status as people do: 0x0000 of DIMSE, HTTP 200, AA of HL7.
+
+    Args:
+        kind: of the report that was answered with it.
+    """
     if status is None:
         return None
+    if kind == ReportKind.HL7 and 0 <= status < len(ACKNOWLEDGEMENTS):
+        return ACKNOWLEDGEMENTS[status]
     return f"HTTP {status}" if status in _HTTP_STATUSES else f"0x{status:04X}"
 
 
@@ -199,6 +206,6 @@ def summarise_delivery(row: AnyRow) -> DeliverySummary:
         stage=row.stage,
         proof=row.proof,
         attempts=row.claims,
-        status=describe_status(row.status),
+        status=describe_status(row.status, row.kind),
         sop_instance_uid=row.chosen,
     )

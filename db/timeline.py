@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 
 from db.codec import decode_header, decode_prediction, decode_verdict
 from db.columns import AnyRow
+from db.desk_tables import suggestions
 from db.refusals import refusal_events
 from db.reports import report_of
 from db.retention import PRUNED, STUDY_EVENT
@@ -57,6 +58,7 @@ def tell(connection: Connection, study_id: int) -> StudyStory:
         *_decision_events(decided),
         *_job_events(job_stories),
         *_pruning_events(connection, study_id),
+        *_suggestion_events(connection, study_id),
         *refusal_events(connection, row.study_instance_uid),
     ]
     return StudyStory(
@@ -156,7 +158,7 @@ def _job(connection: Connection, row: AnyRow, summary: JobSummary) -> JobStory:
                 summary=summarise_delivery(item),
                 reason=item.reason,
                 not_before=item.not_before,
-                moves=_moves(connection, Kind.DELIVERY, item.id),
+                moves=_moves(connection, Kind.DELIVERY, item.id, report=item.kind),
             )
             for item in connection.execute(sent.order_by(deliveries.c.id))
         ),
@@ -174,7 +176,7 @@ def _prediction(connection: Connection, job_id: int) -> Prediction | None:
 
 
 def _moves(
-    connection: Connection, kind: Kind, work_id: int
+    connection: Connection, kind: Kind, work_id: int, *, report: str = ""
 ) -> tuple[AttemptStory, ...]:
     query = (
         select(work_events)
@@ -188,7 +190,7 @@ def _moves(
             source=None if row.from_state is None else WorkState(row.from_state),
             target=WorkState(row.to_state),
             reason=row.reason,
-            status=describe_status(row.status),
+            status=describe_status(row.status, report),
         )
         for row in connection.execute(query)
     )
@@ -258,6 +260,15 @@ def _event(
     if move.status is not None:
         detail["status"] = move.status
     return TimelineEvent(at=move.at, what=what, detail=detail)
+
+
+def _suggestion_events(
+    connection: Connection, study_id: int
+) -> Iterator[TimelineEvent]:
+    query = select(suggestions).where(suggestions.c.study_id == study_id)
+    for row in connection.execute(query.order_by(suggestions.c.id)):
+        detail = {"urgency": row.priority, "reason": row.reason, "model": row.model}
+        yield TimelineEvent(at=row.created_at, what="suggested", detail=detail)
 
 
 def _pruning_events(connection: Connection, study_id: int) -> Iterator[TimelineEvent]:

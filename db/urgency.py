@@ -9,6 +9,7 @@ from typing import Any, Final
 from sqlalchemy import Select, Subquery, case, func, or_, select
 
 from db.desk_tables import suggestions
+from db.holding import left_out
 from db.tables import jobs
 from dicom_node.core.states import Urgency, WorkState
 
@@ -22,6 +23,7 @@ def current_suggestions(now: datetime) -> "Select[*tuple[Any, ...]]":
 
     A newer revision replaces a model's suggestion when its job is settled, not
     before: an image that comes late does not take a study from the top of the list.
+    A routing that leaves the model out replaces it at once: no job will.
     """
     later = jobs.alias("later")
     replaced = (
@@ -41,6 +43,7 @@ def current_suggestions(now: datetime) -> "Select[*tuple[Any, ...]]":
             suggestions.c.withdrawn_at.is_(None),
             or_(suggestions.c.expires_at.is_(None), suggestions.c.expires_at > now),
             ~replaced,
+            ~left_out(),
         )
     )
 

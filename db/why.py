@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, exists, or_, select
 
+from db.holding import left_out
 from db.summary import JobSummary
 from db.tables import jobs, predictions, studies
 from dicom_node.core.states import ONLY_OWN_RESULTS, Outcome, StudyState, WorkState
@@ -31,7 +32,8 @@ def why_no_result(
     """Say why a study has no result, or not one of every model; "" if it has.
 
     Args:
-        ran: the study's jobs, oldest first; of each model the last one counts.
+        ran: the study's jobs that hold (`db.holding`), oldest first; of each model the
+            last one counts.
     """
     if state is StudyState.IGNORED:
         return ignored_because or ""
@@ -95,6 +97,7 @@ def without_result() -> ColumnElement[bool]:
             later.c.model == jobs.c.model,
             later.c.revision > jobs.c.revision,
         ),
+        ~left_out(),
     )
     evaluated = exists().where(
         predictions.c.job_id == jobs.c.id, predictions.c.outcome.in_(EVALUATED)

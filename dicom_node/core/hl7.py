@@ -10,6 +10,8 @@ CODECS: Final[Mapping[str, str]] = {
     "8859/1": "iso8859_1",
     "KS X 1001": "euc_kr",
 }
+# HL7 table 0008, MSA-1. An answer is kept as the place of its code: 0 is AA.
+ACKNOWLEDGEMENTS: Final = ("AA", "CA", "AE", "CE", "AR", "CR")
 _CHARSET_FIELD: Final = 18  # of MSH
 
 

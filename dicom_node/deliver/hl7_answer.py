@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from dicom_node.core.hl7 import Message, read_message
+from dicom_node.core.hl7 import ACKNOWLEDGEMENTS, Message, read_message
 
 # HL7 table 0008: whether it was accepted, and if not whether to try again.
 _CODES: Final = {
@@ -54,6 +54,11 @@ class Answer:
     def retryable(self) -> bool:
         """Whether the same message may be taken later."""
         return _CODES[self.code][1]
+
+    @property
+    def status(self) -> int:
+        """The code as a delivery keeps it."""
+        return ACKNOWLEDGEMENTS.index(self.code)
 
     def explain(self) -> str:
         """Say it, as the end of a sentence that begins with the destination."""

@@ -77,9 +77,11 @@ class HL7Destination:
             answer = self._exchange(connection, content, control_id)
         if not answer.accepted:
             raise DeliveryError(
-                f"{self} {answer.explain()}", retryable=answer.retryable
+                f"{self} {answer.explain()}",
+                retryable=answer.retryable,
+                status=answer.status,
             )
-        return Sent(status=0, sop_instance_uid=control_id)
+        return Sent(status=answer.status, sop_instance_uid=control_id)
 
     def check(self) -> None:
         """Raise DeliveryError unless something listens there, with TLS if so set.

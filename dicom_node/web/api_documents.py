@@ -8,8 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from db.desk import StudyLine, StudyPage, SuggestionLine
+from db.desk import StudyLine, StudyPage
 from db.desk_deliveries import DeliveryLine, DestinationLine
+from db.desk_suggestions import SuggestionLine
 from db.queries import Backlog
 from db.refusals import RefusalLine
 from dicom_node.core.states import WorkState
@@ -87,6 +88,7 @@ def story(page: StudyPage) -> Document:
             }
             for job in told.jobs
         ],
+        "suggested": [asdict(item) for item in page.suggested],
         "sent": [delivery(item) for item in page.deliveries],
     }
     return _plain(document)

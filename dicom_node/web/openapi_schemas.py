@@ -3,6 +3,7 @@
 from enum import StrEnum
 from typing import Any, Final
 
+from db.desk_suggestions import Standing
 from dicom_node.core.states import (
     Outcome,
     Priority,
@@ -57,8 +58,10 @@ _SUGGESTION: Final = {
     "reason": TEXT,
     "model": TEXT,
     "model_version": TEXT,
+    "revision": WHOLE,
     "created_at": TIME,
     "expires_at": or_null(TIME),
+    "standing": one_of(Standing),
 }
 _FINDING: Final = record(
     code=TEXT,
@@ -135,6 +138,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         results=listed(
             record(**_JOB, route=TEXT, attempts=WHOLE, reports=listed(_REPORT))
         ),
+        suggested=listed(refer("Suggestion")),
         sent=listed(refer("Delivery")),
     ),
     "Patient": record(name=TEXT, patient_id=TEXT, birth_date=TEXT, sex=TEXT),

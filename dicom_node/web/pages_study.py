@@ -11,6 +11,7 @@ from db.desk import StudyPage, study_page
 from db.desk_associations import associations_of
 from db.desk_deliveries import DeliveryLine
 from db.desk_images import images_of
+from db.desk_suggestions import Standing
 from db.refusals import refusals_of
 from db.sending import STAGE_QUARANTINED
 from db.why import what_to_do
@@ -89,6 +90,11 @@ class StudyPages:
             "state": state,
             "state_kind": state_kind,
             "suggestions": page.line.suggestions,
+            "former": [
+                item
+                for item in reversed(page.suggested)
+                if item.standing is not Standing.HOLDS
+            ],
             "results": now,
             "earlier": earlier,
             "images": images,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from db.desk import StudyPage
+from db.holding import holding
 from db.story import DecisionStory, JobStory
 from dicom_node.core.results import Finding, ImageResult
 from dicom_node.core.states import Outcome, ReportKind, WorkState
@@ -65,12 +66,25 @@ class RouteView:
 
 
 def results(t: Catalogue, page: StudyPage) -> tuple[list[ResultView], list[ResultView]]:
-    """Return the results of the latest jobs of each model, and those before."""
-    latest = {job.summary["model"]: job for job in page.story.jobs}
+    """Return the results that hold, the latest of each model, and those before."""
+    latest = {job.summary["model"]: job for job in _holding(page)}
     now = [_result(t, job) for job in latest.values()]
     kept = {id(job) for job in latest.values()}
     before = [_result(t, job) for job in page.story.jobs if id(job) not in kept]
     return now, before[::-1]
+
+
+def _holding(page: StudyPage) -> list[JobStory]:
+    """Return the jobs whose model no later routing has left out."""
+    told = page.story
+    decided = [item.revision for item in told.decisions]
+    kept = holding([job.summary for job in told.jobs], decided)
+    known = {(job["model"], job["revision"]) for job in kept}
+    return [
+        job
+        for job in told.jobs
+        if (job.summary["model"], job.summary["revision"]) in known
+    ]
 
 
 def _result(t: Catalogue, job: JobStory) -> ResultView:
@@ -193,7 +207,7 @@ def routes_view(decision: DecisionStory) -> list[RouteView]:
 def scores_of(page: StudyPage) -> dict[str, tuple[Prediction, ImageResult]]:
     """Return what the latest results say of each image."""
     found: dict[str, tuple[Prediction, ImageResult]] = {}
-    for job in page.story.jobs:
+    for job in _holding(page):
         prediction = job.prediction
         if prediction is None or prediction.outcome is Outcome.FAILED:
             continue

@@ -8,6 +8,7 @@ from typing import Final
 
 from db.desk import StudyPage
 from db.desk_deliveries import DeliveryLine
+from db.desk_suggestions import Standing
 from db.refusals import REFUSED
 from db.story import AttemptStory, DecisionStory, DeliveryStory, ReceiptStory
 from dicom_node.core.states import Receipt, StudyState, WorkState
@@ -165,7 +166,8 @@ def _jobs(t: Catalogue, page: StudyPage) -> Iterator[Line]:
 
 
 def _suggestions(t: Catalogue, page: StudyPage) -> Iterator[Line]:
-    for item in page.line.suggestions:
+    for item in page.suggested:
+        over = item.standing is not Standing.HOLDS
         yield Line(
             at=item.created_at,
             what=t("event.suggestion"),
@@ -174,6 +176,7 @@ def _suggestions(t: Catalogue, page: StudyPage) -> Iterator[Line]:
                 urgency=t(f"urgency.{item.urgency}"),
                 reason=t.say(item.reason),
             ),
+            detail=t(f"study.suggestion_{item.standing}") if over else "",
         )
 
 

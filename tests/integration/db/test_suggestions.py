@@ -84,3 +84,28 @@ def test_nothing_is_suggested_for_a_study_without_a_result(database: Database) -
     entered = samples.enter(database, samples.received())
     assert _now(database, entered.study_id) is None
     assert suggestions.by_model(database, [], now=samples.after(2)) == ()
+
+
+def test_a_routing_that_leaves_the_model_out_ends_its_suggestion(
+    database: Database,
+) -> None:
+    samples.queue_job(database, route=CHEST)
+    study_id = _settle(database, Urgency.STAT)
+    studies.reopen(database, study_id, now=samples.after(1))
+    samples.route_study(database, study_id)  # IGNORED
+    assert _now(database, study_id) is None
+    studies.reopen(database, study_id, now=samples.after(1))
+    samples.route_study(database, study_id, CHEST)
+    assert _now(database, study_id) is None  # what was dropped does not come back
+    _settle(database, Urgency.URGENT)
+    assert _now(database, study_id) is Urgency.URGENT
+
+
+def test_a_routing_to_another_model_alone_ends_the_suggestion(
+    database: Database,
+) -> None:
+    samples.queue_job(database, route=CHEST)
+    study_id = _settle(database, Urgency.STAT)
+    studies.reopen(database, study_id, now=samples.after(1))
+    samples.route_study(database, study_id, BONE)
+    assert _now(database, study_id) is None

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from config.destinations import DestinationTable
+from db.summary import describe_status
 from dicom_node.core.errors import DeliveryError
 from dicom_node.core.ids import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
 from dicom_node.core.states import Proof, ReportKind
@@ -82,6 +83,7 @@ def test_a_message_is_done_when_it_is_accepted(tmp_path: Path, code: str) -> Non
         assert receiver.messages == [MESSAGE]
     assert sent.sop_instance_uid == CONTROL_ID
     assert sent.proof is Proof.SENT
+    assert describe_status(sent.status, ReportKind.HL7) == code
     assert chosen == [CONTROL_ID]
 
 
@@ -94,6 +96,7 @@ def test_an_error_is_tried_again_and_a_rejection_is_parked(
     with receiving(answering(code)) as receiver:
         error = _refusal(_destination(receiver.port), _file(tmp_path))
     assert error.retryable is retryable
+    assert describe_status(error.status, ReportKind.HL7) == code
     assert code in str(error)
 
 

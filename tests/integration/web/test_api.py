@@ -10,14 +10,16 @@ import pytest
 from sqlalchemy import select
 
 import db.audit
+import db.desk_results
 import db.suggestions
 from db import outbox
 from db.engine import Database
 from db.tables import versions
 from dicom_node.core.people import Role
 from dicom_node.core.states import Urgency
+from dicom_node.web.fhir_answers import KINDS
 from dicom_node.web.openapi import OPERATIONS, describe
-from tests.integration.db.samples import SENT, after, claim_delivery
+from tests.integration.db.samples import SENT, after, claim_delivery, route_study
 from tests.integration.web.browser import (
     Browser,
     Served,
@@ -100,10 +102,12 @@ def test_every_address_asks_for_its_role(served: Served, role: Role | None) -> N
 
 def test_the_description_names_every_route_of_the_api_and_no_other() -> None:
     from dicom_node.web.api import api_routes
+    from dicom_node.web.fhir import fhir_routes
 
     routed = {
-        (route.path, "post" if "POST" in (route.methods or ()) else "get")
-        for route in api_routes()
+        (path, "post" if "POST" in (route.methods or ()) else "get")
+        for route in (*api_routes(), *fhir_routes(lambda _found, _names: ()))
+        for path in {route.path.replace("{kind}", kind) for kind in KINDS}
     }
     described = {
         (path, method) for path, item in describe()["paths"].items() for method in item
@@ -211,6 +215,30 @@ def test_a_newer_result_replaces_a_suggestion_and_a_late_image_alone_does_not(
     assert not db.suggestions.current(
         served.database, [study_id], now=served.clock.now()
     )
+
+
+def test_what_was_suggested_before_a_study_was_ignored_is_history(
+    served: Served, operator: Caller
+) -> None:
+    study_id = enter_study(served.database, "1.2.1")
+    finish(served.database, study_id, urgency=Urgency.STAT)
+    db.studies.reopen(served.database, study_id, now=after(5))
+    route_study(served.database, study_id, at=6)  # by rules that take it no more
+    assert _uids(operator.get("/api/worklist"), "entries") == []
+    assert _uids(operator.get("/api/studies?urgency=STAT")) == []
+    told = operator.get("/api/studies/1.2.1").json
+    assert (told["suggestions"], told["jobs"]) == ([], [])
+    [former] = told["suggested"]
+    assert (former["urgency"], former["revision"]) == ("STAT", 1)
+    assert former["standing"] == "superseded"
+    assert [one["revision"] for one in told["results"]] == [1]
+    page = served.browser().get("/studies/1.2.1").body.decode()
+    assert "superseded: a later revision replaced it" in page
+    assert "AI suggests: read first" not in page
+    results = db.desk_results.results_of(
+        served.database, [study_id], now=served.clock.now()
+    )
+    assert [(one.holds, one.left_out) for one in results[study_id]] == [(False, True)]
 
 
 def test_a_study_tells_its_timeline_its_verdicts_and_its_deliveries(

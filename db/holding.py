@@ -1,0 +1,50 @@
+"""Which results of a study still hold, when a later routing left their model out."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists
+
+from db.summary import JobSummary
+from db.tables import decisions, jobs
+
+
+def left_out() -> ColumnElement[bool]:
+    """Select the jobs whose model a routing of a later revision did not want, as SQL.
+
+    What such a job found stands in the study's history; it says nothing of the study
+    as it is now.
+    """
+    again = jobs.alias("again")
+    wanted = exists().where(
+        again.c.study_id == decisions.c.study_id,
+        again.c.model == jobs.c.model,
+        again.c.revision == decisions.c.revision,
+    )
+    return exists().where(
+        decisions.c.study_id == jobs.c.study_id,
+        decisions.c.revision > jobs.c.revision,
+        ~wanted.correlate(jobs, decisions),
+    )
+
+
+def holding(
+    ran: Sequence[JobSummary], decided: Collection[int]
+) -> tuple[JobSummary, ...]:
+    """Leave out the jobs of `left_out`.
+
+    Args:
+        ran: all jobs of a study.
+        decided: the revisions of it that were routed.
+    """
+    wanted = {(job["model"], job["revision"]) for job in ran}
+    return tuple(job for job in ran if not _is_left_out(job, wanted, decided))
+
+
+def _is_left_out(
+    job: JobSummary, wanted: Collection[tuple[Any, int]], decided: Collection[int]
+) -> bool:
+    return any(
+        revision > job["revision"] and (job["model"], revision) not in wanted
+        for revision in decided
+    )
