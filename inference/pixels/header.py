@@ -20,45 +20,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from inference.pixels.attributes import tag_of
+from inference.pixels.wanted import PIXEL_ELEMENTS, PIXEL_NUMBERS, WANTED, as_in_file
 
-# All that this package and the selection of series ask a header for.
-_KEYWORDS = """
-    SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID Modality
-    StudyInstanceUID SeriesInstanceUID SeriesNumber InstanceNumber AcquisitionNumber
-    SeriesDescription BodyPartExamined ViewPosition PatientPosition Laterality
-    ImageLaterality SliceThickness SpacingBetweenSlices GantryDetectorTilt
-    ImagePositionPatient ImageOrientationPatient FrameOfReferenceUID SliceLocation
-    PixelSpacing ImagerPixelSpacing PresentationIntentType LossyImageCompression
-    SamplesPerPixel PhotometricInterpretation PlanarConfiguration NumberOfFrames
-    Rows Columns BitsAllocated BitsStored HighBit PixelRepresentation
-    PixelPaddingValue PixelPaddingRangeLimit
-    FloatPixelPaddingValue FloatPixelPaddingRangeLimit
-    DoubleFloatPixelPaddingValue DoubleFloatPixelPaddingRangeLimit
-    RescaleIntercept RescaleSlope RescaleType ModalityLUTSequence
-    WindowCenter WindowWidth VOILUTFunction VOILUTSequence PresentationLUTShape
-    SharedFunctionalGroupsSequence PerFrameFunctionalGroupsSequence
-    DimensionIndexSequence StackID TemporalPositionIndex TemporalPositionIdentifier
-    TemporalPositionTimeOffset FrameReferenceTime TriggerTime
-    NominalPercentageOfCardiacPhase NominalCardiacTriggerDelayTime
-    EchoNumbers EchoTime InversionTime FlipAngle KVP ConvolutionKernel
-    DiffusionBValue DiffusionDirectionality DiffusionGradientOrientation
-    ContrastBolusAgent ContrastBolusAgentSequence
-    ExtendedOffsetTable ExtendedOffsetTableLengths
-    RedPaletteColorLookupTableDescriptor RedPaletteColorLookupTableData
-    GreenPaletteColorLookupTableDescriptor GreenPaletteColorLookupTableData
-    BluePaletteColorLookupTableDescriptor BluePaletteColorLookupTableData
-    SegmentedRedPaletteColorLookupTableData
-    SegmentedGreenPaletteColorLookupTableData
-    SegmentedBluePaletteColorLookupTableData
-    FloatPixelData DoubleFloatPixelData PixelData
-"""
-WANTED_KEYWORDS: Final = tuple(_KEYWORDS.split())
-
-PIXEL_ELEMENTS: Final = {
-    0x7FE00008: "FloatPixelData",
-    0x7FE00009: "DoubleFloatPixelData",
-    0x7FE00010: "PixelData",
-}
 _WINDOW: Final = 32 << 10
 _UNDEFINED: Final = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xE000FFFE, 0xE00DFFFE, 0xE0DDFFFE
@@ -75,22 +38,6 @@ _NAMES: Final = {code: code.decode() for code in _LENGTH_BYTES}
 _EXPLICIT = struct.Struct("<I2sH").unpack_from
 _IMPLICIT = struct.Struct("<II").unpack_from
 _LENGTH = struct.Struct("<I").unpack_from
-
-
-def _as_in_file(tag: int) -> int:
-    """Swap the halves: in a file the group comes first, in a 32-bit word last."""
-    return (tag & 0xFFFF) << 16 | tag >> 16
-
-
-# One for each group of overlays, PS3.5 7.6.
-OVERLAY_BIT_POSITIONS: Final = tuple(
-    BaseTag(0x60000102 + (group << 16)) for group in range(0, 0x20, 2)
-)
-_WANTED: Final = {
-    _as_in_file(tag): tag
-    for tag in (*map(tag_of, WANTED_KEYWORDS), *OVERLAY_BIT_POSITIONS)
-}
-_PIXEL_NUMBERS: Final = {_as_in_file(tag): tag for tag in PIXEL_ELEMENTS}
 
 
 class _UnusualError(Exception):
@@ -223,11 +170,11 @@ def _scan(view: _View, position: int, is_implicit: bool) -> Header:
             vr = _NAMES[code]
         if number & 0xFFFF == 0xFFFE:  # a delimiter where there is nothing to end
             raise _UnusualError
-        tag = _WANTED.get(number)
-        if number in _PIXEL_NUMBERS:
+        tag = WANTED.get(number)
+        if number in PIXEL_NUMBERS:
             return Header(
                 dataset=_as_dataset(found, is_implicit),
-                tag=_PIXEL_NUMBERS[number],
+                tag=PIXEL_NUMBERS[number],
                 vr=vr or "OW",
                 length=length,
                 start=value,
@@ -240,7 +187,7 @@ def _scan(view: _View, position: int, is_implicit: bool) -> Header:
         else:
             position = value + length
         if tag is not None:
-            order = _as_in_file(number)
+            order = as_in_file(number)
             if order <= last:  # out of order or twice
                 raise _UnusualError
             last = order

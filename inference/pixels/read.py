@@ -25,13 +25,9 @@ from inference.pixels.codecs import (
     decodable_transfer_syntaxes,
 )
 from inference.pixels.fragments import FrameTable, PixelBytes, read_frame_table
-from inference.pixels.header import (
-    PIXEL_ELEMENTS,
-    Header,
-    scan_header,
-    scan_transfer_syntax,
-)
+from inference.pixels.header import Header, scan_header, scan_transfer_syntax
 from inference.pixels.layout import PixelLayout, PixelLimits, read_layout
+from inference.pixels.wanted import PIXEL_ELEMENTS
 
 _HEAD_BYTES = 32 << 10
 _CHUNK_BYTES = 1 << 20
@@ -45,7 +41,7 @@ class FrameSource:
 
     Args:
         dataset: what this package and the selection of series ask a header for
-            (`header.WANTED_KEYWORDS`); of unusual files everything before the pixels.
+            (`wanted.WANTED_KEYWORDS`); of unusual files everything before the pixels.
         frame_table: the fragments of each frame, () for native encoding.
         words_are_swapped: pixel bytes come as big endian 16-bit words (OW).
     """

@@ -18,10 +18,10 @@ from inference.api import InputSpec
 from inference.pixels.codecs import HTJ2K, JPEG_2000, LOSSY, has_extension
 from inference.pixels.codestream import Codestream
 from inference.pixels.decode import StoredFrame, open_codestream
-from inference.pixels.header import OVERLAY_BIT_POSITIONS
 from inference.pixels.native import Samples
 from inference.pixels.read import FrameSource
 from inference.pixels.resample import place_frame
+from inference.pixels.wanted import OVERLAY_BIT_POSITIONS
 
 _CODESTREAM = b"\xff\x4f\xff\x51"
 _DEPTH = 42  # offset of the first component's bit depth, ISO/IEC 15444-1 A.5.1

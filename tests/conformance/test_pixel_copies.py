@@ -133,3 +133,24 @@ def test_colour_is_one_tensor_in_every_lossless_syntax(
     expected = tensor(path)
     for name, copy in (dcmtk_copies(path) | jpeg_2000_copies(path, image)).items():
         assert torch.equal(tensor(copy), expected), name
+
+
+@needs_dcmtk
+@pytest.mark.parametrize("is_signed", [False, True])
+def test_32_bits_are_one_tensor_as_dcmtk_converts_them(
+    tmp_path: Path, is_signed: bool
+) -> None:
+    low = -200_000 if is_signed else 0
+    noise = np.random.default_rng(2).integers(0, 9000, (48, 40))
+    image = np.linspace(low, 900_000, 1920).reshape(48, 40) + noise
+    path = write_image(
+        tmp_path / "native", image.astype("<i4" if is_signed else "<u4").tobytes(),
+        Rows=48, Columns=40, SamplesPerPixel=1, BitsAllocated=32, BitsStored=32,
+        HighBit=31, PixelRepresentation=int(is_signed), WindowCenter="400000",
+        WindowWidth="800000", RescaleSlope="1", RescaleIntercept="0",
+    )  # fmt: skip
+    expected = tensor(path)
+    for name in ("implicit", "big endian", "deflated"):
+        copy = tmp_path / name
+        subprocess.run([*DCMTK[name], str(path), str(copy)], check=True)
+        assert torch.equal(tensor(copy), expected), name

@@ -234,6 +234,45 @@ def test_big_endian_16_bit_values_and_the_second_odd_frame(tmp_path: Path) -> No
     assert np.array_equal(stored(path, 1), frames[1])
 
 
+def _wide(kind: str) -> npt.NDArray[Any]:
+    """Make a slope of 32-bit values with noise in its lower half."""
+    noise = np.random.default_rng(1).integers(0, 5000, (12, 16))
+    low = -2_000_000 if kind == "i4" else 0
+    return (np.linspace(low, 3_000_000, 192).reshape(12, 16) + noise).astype(kind)
+
+
+_WIDE: dict[str, Any] = {
+    "Rows": 12, "Columns": 16, "SamplesPerPixel": 1, "BitsAllocated": 32,
+    "BitsStored": 32, "HighBit": 31,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["u4", "i4"])
+@pytest.mark.parametrize("divisor", [1, 1000], ids=["32 bits", "16 bits"])
+def test_big_endian_32_bit_values_come_with_the_lower_word_first(
+    tmp_path: Path, kind: str, divisor: int
+) -> None:
+    """PS3.5 8.2: a pixel cell goes on, from its low bits on, in the next word."""
+    image = (_wide(kind) // divisor).astype(f"<{kind}")
+    words = np.frombuffer(image.tobytes(), "<u2").astype(">u2").tobytes()
+    header = {**_WIDE, "PixelRepresentation": int(kind == "i4")}
+    path = write_image(tmp_path / "a", words, syntax=ExplicitVRBigEndian, **header)
+    assert np.array_equal(stored(path), image)
+
+
+@pytest.mark.parametrize("kind", ["u4", "i4"])
+@pytest.mark.parametrize("divisor", [1, 1000], ids=["32 bits", "16 bits"])
+def test_values_of_writers_that_swap_all_four_bytes_are_no_noise(
+    tmp_path: Path, kind: str, divisor: int
+) -> None:
+    image = (_wide(kind) // divisor).astype(f">{kind}")
+    header = {**_WIDE, "PixelRepresentation": int(kind == "i4")}
+    path = write_image(
+        tmp_path / "a", image.tobytes(), syntax=ExplicitVRBigEndian, **header
+    )
+    assert np.array_equal(stored(path), image)
+
+
 def test_one_bit_frames_need_not_begin_at_a_byte(tmp_path: Path) -> None:
     bits = np.random.default_rng(3).integers(0, 2, (3, 5, 5), np.uint8)
     packed = np.packbits(bits.ravel(), bitorder="little").tobytes()

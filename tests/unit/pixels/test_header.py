@@ -23,13 +23,8 @@ from inference.pixels.codecs import (
     EXPLICIT_BIG,
     IMPLICIT_LITTLE,
 )
-from inference.pixels.header import (
-    PIXEL_ELEMENTS,
-    WANTED_KEYWORDS,
-    Header,
-    scan_header,
-    scan_transfer_syntax,
-)
+from inference.pixels.header import Header, scan_header, scan_transfer_syntax
+from inference.pixels.wanted import PIXEL_ELEMENTS, WANTED_KEYWORDS
 from tests.conformance.pixel_files import image_files, name_of
 from tests.unit.pixels.images import item, write_image
 
