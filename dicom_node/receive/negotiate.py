@@ -25,9 +25,14 @@ from dicom_node.part10.head import (
 )
 from dicom_node.receive.admission import Rejection
 from dicom_node.receive.command import PDV_OVERHEAD
-from dicom_node.receive.contexts import STORAGE_COMMITMENT, is_storage_class
+from dicom_node.receive.contexts import (
+    IMPLICIT_LITTLE,
+    STORAGE_COMMITMENT,
+    is_storage_class,
+)
 from dicom_node.receive.journal import bounded_ae_title
 from dicom_node.receive.request import CALLED, CALLING, ECHOED, read_request
+from dicom_node.receive.scan import is_uid
 
 APPLICATION_CONTEXT: Final = "1.2.840.10008.3.1.1.1"
 _PROTOCOL_VERSION_1: Final = 0x0001
@@ -188,16 +193,15 @@ def accept(
     Args:
         further: more user information items.
     """
-    results, _ = negotiate_as_acceptor(list(offer.contexts), supported, None)
+    results = _negotiate(offer, supported)
     answer = A_ASSOCIATE()
     answer.application_context_name = APPLICATION_CONTEXT
     answer.calling_ae_title = offer.primitive.calling_ae_title
     answer.called_ae_title = offer.primitive.called_ae_title
     answer.result, answer.result_source = 0, 1
-    answer.presentation_context_definition_results_list = [
-        *(context for context in results if context.result == 0),
-        *(context for context in results if context.result != 0),
-    ]
+    answer.presentation_context_definition_results_list = sorted(
+        results, key=lambda context: context.result != 0
+    )
     answer.user_information = [
         *_identify(max_pdu_bytes),
         *_answer_extended(offer.user_information),
@@ -217,6 +221,17 @@ def accept(
         },
         results={context.context_id: context.result for context in results},
     )
+
+
+def _negotiate(
+    offer: Offer, supported: list[PresentationContext]
+) -> list[PresentationContext]:
+    """Decide on each context; what is sent back holds no name that is no UID."""
+    results, _ = negotiate_as_acceptor(list(offer.contexts), supported, None)
+    for context in results:
+        if not is_uid(str(context.transfer_syntax[0])):
+            context.transfer_syntax = [IMPLICIT_LITTLE]  # not significant if refused
+    return results
 
 
 def reject(rejection: Rejection) -> bytes:
