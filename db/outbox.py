@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import datetime
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from db.codec import encode_prediction
 from db.columns import AnyRow, new_id
@@ -22,7 +22,7 @@ from db.transitions import (
     note,
     queue_again,
 )
-from dicom_node.core.errors import DatabaseError
+from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.ids import (
     SOPInstanceUID,
 )
@@ -52,8 +52,65 @@ def settle_job(
     """
     if settlement.state not in _SETTLED:
         raise DatabaseError("a job is settled as DONE or as FAILED")
+    _require_reports(settlement)
+    with database.write() as connection:
+        _end(connection, job, settlement, now=now)
+        _keep_prediction(connection, job, settlement.prediction)
+        _keep_suggestion(connection, job, settlement, now=now)
+        _keep_written(connection, job, settlement, now=now)
+
+
+def keep_result(
+    database: Database, job: Job, settlement: Settlement, *, now: datetime
+) -> None:
+    """Commit what `settle_job` does of a job that has more to write, and goes on.
+
+    What is queued may leave at once; `finish_job` ends the job, by whoever holds it
+    then.
+
+    Raises:
+        LostRace: somebody else holds the job; nothing was written.
+        DatabaseError: a delivery without a report.
+    """
+    _require_reports(settlement)
+    holding = select(jobs.c.id).where(
+        jobs.c.id == job.job_id, jobs.c.state == WorkState.RUNNING, held(job)
+    )
+    with database.write() as connection:
+        if connection.execute(holding.with_for_update()).first() is None:
+            raise LostRace("the job has another holder")
+        _keep_prediction(connection, job, settlement.prediction)
+        _keep_suggestion(connection, job, settlement, now=now)
+        _keep_written(connection, job, settlement, now=now)
+
+
+def finish_job(
+    database: Database, job: Job, settlement: Settlement, *, now: datetime
+) -> None:
+    """Commit what was written after `keep_result`, and the job's end.
+
+    Raises:
+        LostRace: somebody else holds the job; nothing was written.
+    """
+    with database.write() as connection:
+        _end(connection, job, settlement, now=now)
+        kinds = {report.kind for report in settlement.reports}
+        before = connection.execute(
+            select(func.count())
+            .select_from(reports)
+            .where(reports.c.job_id == job.job_id, reports.c.kind.not_in(kinds))
+        ).scalar_one()
+        _keep_written(connection, job, settlement, now=now, first_rank=before)
+
+
+def _require_reports(settlement: Settlement) -> None:
     if settlement.addressees and not settlement.reports:
         raise DatabaseError("there is no report to deliver")
+
+
+def _end(
+    connection: Connection, job: Job, settlement: Settlement, *, now: datetime
+) -> None:
     step = Move(
         kind=Kind.JOB,
         work_id=job.job_id,
@@ -64,19 +121,27 @@ def settle_job(
         reason=settlement.prediction.reason or None,
     )
     values = {**NO_LEASE, "settled_at": now, "reason": step.reason}
-    with database.write() as connection:
-        move(connection, step, values=values, only_if=held(job))
-        _keep_prediction(connection, job, settlement.prediction)
-        for rank, report in enumerate(settlement.reports):
-            _keep_report(connection, job, report, rank=rank, now=now)
-        written = {report.sop_instance_uid for report in settlement.reports}
-        _keep_suggestion(connection, job, settlement, now=now)
-        for addressee in dict.fromkeys(settlement.addressees):
-            before = _delivery_before(connection, job, addressee)
-            if before is None:
-                _queue_delivery(connection, job, addressee, now=now)
-            else:
-                _deliver_again(connection, before, written, now=now)
+    move(connection, step, values=values, only_if=held(job))
+
+
+def _keep_written(
+    connection: Connection,
+    job: Job,
+    settlement: Settlement,
+    *,
+    now: datetime,
+    first_rank: int = 0,
+) -> None:
+    """Keep reports, and queue what they are delivered by."""
+    for rank, report in enumerate(settlement.reports, start=first_rank):
+        _keep_report(connection, job, report, rank=rank, now=now)
+    written = {report.sop_instance_uid for report in settlement.reports}
+    for addressee in dict.fromkeys(settlement.addressees):
+        before = _delivery_before(connection, job, addressee)
+        if before is None:
+            _queue_delivery(connection, job, addressee, now=now)
+        else:
+            _deliver_again(connection, before, written, now=now)
 
 
 def _keep_prediction(connection: Connection, job: Job, prediction: Prediction) -> None:

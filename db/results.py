@@ -1,21 +1,32 @@
 """What the models said of a study last."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import func, select
 
 from db.codec import decode_prediction
+from db.columns import AnyRow
+from db.desk_tables import suggestions
 from db.engine import Database
 from db.reports import report_of
 from db.tables import jobs, predictions, reports
 from dicom_node.core.ids import JobId, StudyId
-from dicom_node.core.states import Priority, ReportKind, WorkState
-from dicom_node.core.types import Job, Prediction, Report
+from dicom_node.core.states import (
+    Outcome,
+    Priority,
+    ReportKind,
+    Urgency,
+    WorkState,
+)
+from dicom_node.core.types import Job, Prediction, Report, Suggestion
+
+_WITHOUT_RESULT: Final = (Outcome.NOT_EVALUATED, Outcome.FAILED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredResult:
-    """A settled job, and what it came to.
+    """A job, and what it came to.
 
     Args:
         report: the best structured report, None if none was written.
@@ -24,6 +35,7 @@ class StoredResult:
     job: Job
     prediction: Prediction
     report: Report | None = None
+    suggestion: Suggestion | None = None
 
 
 def latest(database: Database, study_id: StudyId) -> tuple[StoredResult, ...]:
@@ -84,3 +96,45 @@ def latest_of_model(
     """Return what a model said of a study last, None if it never said anything."""
     found = [one for one in latest(database, study_id) if one.job.model == model]
     return found[0].prediction if found else None
+
+
+def kept(database: Database, job: Job) -> StoredResult | None:
+    """Return the result that a job in hand has kept already; the rest is to write.
+
+    A run that ended without a result does not count: it is to be run again.
+    """
+    query = (
+        select(predictions.c.document, suggestions)
+        .outerjoin(suggestions, suggestions.c.job_id == predictions.c.job_id)
+        .where(
+            predictions.c.job_id == job.job_id,
+            predictions.c.outcome.not_in(_WITHOUT_RESULT),
+        )
+        .order_by(predictions.c.claim.desc())
+        .limit(1)
+    )
+    structured = (
+        select(reports)
+        .where(reports.c.job_id == job.job_id, reports.c.kind == ReportKind.SR)
+        .order_by(reports.c.rank)
+        .limit(1)
+    )
+    with database.read() as connection:
+        row = connection.execute(query).first()
+        if row is None:
+            return None
+        best = connection.execute(structured).first()
+    return StoredResult(
+        job=job,
+        prediction=decode_prediction(row.document),
+        report=None if best is None else report_of(best),
+        suggestion=None if row.priority is None else _suggestion(row),
+    )
+
+
+def _suggestion(row: AnyRow) -> Suggestion:
+    return Suggestion(
+        urgency=Urgency(row.priority),
+        reason=row.reason,
+        expires_at=row.expires_at,
+    )

@@ -9,11 +9,12 @@ Each arrow is one transaction. Whatever dies in between, the step runs again: un
 keys and derived UIDs make the second run the same as the first.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import db.instances
 import db.outbox
+import db.results
 import db.sending
 import db.studies
 import db.work
@@ -40,16 +41,21 @@ from dicom_node.core.protocols import (
 from dicom_node.core.states import Outcome, WorkState
 from dicom_node.core.types import (
     Delivery,
+    InputFile,
     Job,
     ReceivedInstance,
     Recorded,
     RoutingDecision,
     Setback,
     Settlement,
+    Study,
 )
+from dicom_node.core.writing import Result
 from dicom_node.delivering import Outbox as Outbox
 from dicom_node.store.inputs import intact_inputs, open_inputs
 from dicom_node.writing import Writing
+
+_ALL_BUT_PICTURES = "the report is written, but not its pictures and key objects"
 
 
 def on_instances(
@@ -102,28 +108,37 @@ class Work:
     counters: WorkCounters | None = None
 
 
-def on_job(work: Work, job: Job) -> Outcome:
-    """Infer on a study, write its report, queue the deliveries: settled as one.
+def on_job(
+    work: Work, job: Job, *, on_report: Callable[[], object] = lambda: None
+) -> Outcome:
+    """Infer on a study, write its report, queue the deliveries.
+
+    A result is kept with its report, messages and their deliveries in one
+    transaction, which may leave at once; its pictures follow with the end of the job.
+    Whoever goes on after a crash writes what is missing, and nothing twice.
+
+    Args:
+        on_report: called when something may leave before the job has ended.
 
     Raises:
         LostRace: the lease lapsed and somebody else has the job.
     """
+    kept = db.results.kept(work.database, job)
     if job.attempt > work.attempts:
         # The attempt is counted before it starts, so a crash counts too.
-        return _give_up(work, job, "the worker died in every attempt")
+        return _give_up(work, job, "the worker died in every attempt", kept)
     try:
         study = db.studies.load(work.database, job.study_id, revision=job.revision)
         files = open_inputs(work.instances, study.evidence, pruned_at=study.pruned_at)
-        prediction = work.executor.predict(job.model, files)
-        settlement = work.writing.write(job, study, files, prediction)
+        if kept is None:
+            return _infer(work, job, study, files, on_report=on_report)
     except InferenceError as error:
         if error.retryable and job.attempt < work.attempts:
             return _try_again(work, job, str(error))
-        return _give_up(work, job, str(error))
+        return _give_up(work, job, str(error), kept)
     except (BundleError, ReportError, StoreError) as error:
-        return _give_up(work, job, str(error))
-    db.outbox.settle_job(work.database, job, settlement, now=work.clock.now())
-    return prediction.outcome
+        return _give_up(work, job, str(error), kept)
+    return _finish(work, _result_of(kept, study, files))
 
 
 def on_delivery(outbox: Outbox, delivery: Delivery) -> WorkState:
@@ -152,6 +167,26 @@ def on_delivery(outbox: Outbox, delivery: Delivery) -> WorkState:
 # The steps in detail
 
 
+def _infer(
+    work: Work,
+    job: Job,
+    study: Study,
+    files: Sequence[InputFile],
+    *,
+    on_report: Callable[[], object],
+) -> Outcome:
+    """Write and keep the result; the job ends with it, or once the rest is written."""
+    prediction = work.executor.predict(job.model, files)
+    written = work.writing.write(job, study, files, prediction)
+    now = work.clock.now()
+    if written.rest is None:
+        db.outbox.settle_job(work.database, job, written.settlement, now=now)
+        return prediction.outcome
+    db.outbox.keep_result(work.database, job, written.settlement, now=now)
+    on_report()
+    return _finish(work, written.rest)
+
+
 def _try_again(work: Work, job: Job, reason: str) -> Outcome:
     now = work.clock.now()
     not_before = work.retry.next_attempt(attempt=job.attempt, queued_at=now, now=now)
@@ -165,18 +200,52 @@ def _try_again(work: Work, job: Job, reason: str) -> Outcome:
     return Outcome.FAILED
 
 
-def _give_up(work: Work, job: Job, reason: str) -> Outcome:
-    """End the job without a result; messages of an earlier revision are withdrawn."""
+def _result_of(
+    kept: db.results.StoredResult, study: Study, files: Sequence[InputFile]
+) -> Result:
+    return Result(
+        job=kept.job,
+        study=study,
+        files=tuple(files),
+        prediction=kept.prediction,
+        report=kept.report,
+        suggestion=kept.suggestion,
+    )
+
+
+def _finish(work: Work, result: Result) -> Outcome:
+    """Write what is left of a result that is kept, and end its job."""
+    try:
+        rest = work.writing.write_rest(result)
+    except (ReportError, StoreError) as error:
+        return _fail(work, result.job, f"{_ALL_BUT_PICTURES}: {error}")
+    db.outbox.finish_job(work.database, result.job, rest, now=work.clock.now())
+    return result.prediction.outcome
+
+
+def _give_up(
+    work: Work, job: Job, reason: str, kept: db.results.StoredResult | None
+) -> Outcome:
+    """End the job without a result; messages of an earlier revision are withdrawn.
+
+    Args:
+        kept: a result that is kept, and told of, stays.
+    """
+    if kept is not None:
+        return _fail(work, job, f"{_ALL_BUT_PICTURES}: {reason}")
     try:
         withdrawal = _withdrawal(work, job, reason)
     except (ReportError, StoreError):
         withdrawal = None
         reason += "; what was told of an earlier revision could not be withdrawn"
-    now = work.clock.now()
     if withdrawal is None:
-        db.work.fail(work.database, job, Setback(reason=reason), now=now)
-    else:
-        db.outbox.settle_job(work.database, job, withdrawal, now=now)
+        return _fail(work, job, reason)
+    db.outbox.settle_job(work.database, job, withdrawal, now=work.clock.now())
+    return Outcome.FAILED
+
+
+def _fail(work: Work, job: Job, reason: str) -> Outcome:
+    db.work.fail(work.database, job, Setback(reason=reason), now=work.clock.now())
     return Outcome.FAILED
 
 

@@ -208,7 +208,9 @@ def job_loop(
             return False
         begun = time.monotonic()
         with kept_lease(work.database, job, clock=clock, lease_seconds=lease_seconds):
-            outcome = pipeline.on_job(work, job)
+            outcome = pipeline.on_job(
+                work, job, on_report=lambda: ring(settings.bells_dir, DELIVER)
+            )
         ring(settings.bells_dir, DELIVER)
         if work.counters is not None and job.queued_at is not None:
             waited = (clock.now() - job.queued_at).total_seconds()

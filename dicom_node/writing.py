@@ -24,7 +24,6 @@ from dicom_node.core.types import (
     Report,
     Settlement,
     Study,
-    Suggestion,
 )
 from dicom_node.core.writing import Result
 
@@ -32,6 +31,20 @@ _WITHOUT_RESULT = (Outcome.NOT_EVALUATED, Outcome.FAILED)
 # The same for every destination; messages are written for each.
 _OBJECTS = (ReportKind.SR, ReportKind.SC, ReportKind.KOS)
 _MESSAGES = (ReportKind.HL7, ReportKind.FHIR, ReportKind.WEBHOOK)
+# Nobody waits for these longer than for the report, which takes half of the time.
+_LATER = (ReportKind.SC, ReportKind.KOS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What was written of a result.
+
+    Args:
+        rest: what `write_rest` has still to write of; None if this is everything.
+    """
+
+    settlement: Settlement
+    rest: Result | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,20 +72,29 @@ class Writing:
         study: Study,
         files: Sequence[InputFile],
         prediction: Prediction,
-    ) -> Settlement:
-        """Write everything that the job's destinations want of the prediction.
+    ) -> Written:
+        """Write what the job's destinations want of the prediction, urgent kinds first.
+
+        Of a result the pictures and key objects are left to `write_rest`, so that
+        report and messages need not wait for them.
 
         Raises:
             ReportError: it cannot be written.
             StoreError: the disk does not take it.
         """
-        names = name_receivers(job.destinations, self.destinations, prediction.outcome)
-        wanted = tuple(self._addressees(job, names))
+        wanted = tuple(self._addressees(job, prediction))
+        later: tuple[Addressee, ...] = ()
+        suggestion = None
         if prediction.outcome in _WITHOUT_RESULT:
             wanted += tuple(one for one in self.told(job) if one not in wanted)
-        suggestion = None
-        if self.suggest is not None and prediction.outcome not in _WITHOUT_RESULT:
-            suggestion = self.suggest.suggest(prediction, now=self.clock.now())
+        else:
+            later = tuple(one for one in wanted if one.kind in _LATER)
+            if self.suggest is not None:
+                suggestion = self.suggest.suggest(prediction, now=self.clock.now())
+        if len(later) < len(wanted):
+            wanted = tuple(one for one in wanted if one not in later)
+        else:  # nobody waits for anything else
+            later = ()
         reports = self._structured(
             study, files, prediction, [a for a in wanted if a.kind is ReportKind.SR]
         )
@@ -85,10 +107,25 @@ class Writing:
             suggestion=suggestion,
         )
         reports += tuple(self._further(result, wanted))
-        return _settlement(prediction, reports, wanted, suggestion=suggestion)
+        return Written(
+            settlement=_settlement(result, reports, wanted),
+            rest=result if later else None,
+        )
 
-    def _addressees(self, job: Job, names: Sequence[str]) -> Iterator[Addressee]:
+    def write_rest(self, result: Result) -> Settlement:
+        """Write what `write` has left for later; its prediction is kept already.
+
+        Raises:
+            ReportError: it cannot be written.
+            StoreError: the disk does not take it.
+        """
+        addressees = self._addressees(result.job, result.prediction)
+        later = tuple(one for one in addressees if one.kind in _LATER)
+        return _settlement(result, tuple(self._further(result, later)), later)
+
+    def _addressees(self, job: Job, prediction: Prediction) -> Iterator[Addressee]:
         """Say who gets which kind; structured reports first."""
+        names = name_receivers(job.destinations, self.destinations, prediction.outcome)
         objects = self.objects.get(job.route, frozenset(_OBJECTS))
         allowed = tuple(kind for kind in _OBJECTS if kind in objects)
         for kind in ReportKind:
@@ -136,7 +173,7 @@ class Writing:
         reports = tuple(self._further(result, told))
         if not reports:
             return None
-        return _settlement(prediction, reports, told, suggestion=None)
+        return _settlement(result, reports, told)
 
     def told(self, job: Job) -> Iterator[Addressee]:
         """Name who has a message of an earlier revision, wherever this one goes."""
@@ -214,24 +251,20 @@ class Writing:
 
 
 def _settlement(
-    prediction: Prediction,
-    reports: tuple[Report, ...],
-    wanted: Sequence[Addressee],
-    *,
-    suggestion: Suggestion | None,
+    result: Result, reports: tuple[Report, ...], wanted: Sequence[Addressee]
 ) -> Settlement:
     """Settle a job with what was written, for those who want it."""
     written = {(report.kind, report.destination) for report in reports}
-    failed = prediction.outcome is Outcome.FAILED
+    failed = result.prediction.outcome is Outcome.FAILED
     return Settlement(
-        prediction=prediction,
+        prediction=result.prediction,
         reports=reports,
         addressees=tuple(
             one
             for one in wanted
             if written.intersection({(one.kind, ""), (one.kind, one.destination)})
         ),
-        suggestion=suggestion,
+        suggestion=result.suggestion,
         state=WorkState.FAILED if failed else WorkState.DONE,
     )
 
