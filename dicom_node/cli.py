@@ -5,17 +5,12 @@ Exit codes: 0 done, 1 failed, 2 wrong usage or configuration.
 
 import argparse
 import importlib
-import os
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dicom_node import __version__
 from dicom_node.commands import models_options, users_options
-from dicom_node.core.errors import ConfigError, NodeError, UsageError
-
-EXIT_FAILURE = 1
-EXIT_USAGE = 2
+from dicom_node.commands.carry_out import carry_out
 
 _Add = Callable[[argparse.ArgumentParser], None]
 
@@ -24,28 +19,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
     parser = build_parser()
     options = parser.parse_args(arguments)
+    return carry_out(_run, options)
+
+
+def _run(options: argparse.Namespace) -> int | None:
     # Imported here: `echo` should not wait for torch, nor a receiver load it.
     module, _, function = options.run.partition(":")
-    try:
-        run = getattr(
-            importlib.import_module(f"dicom_node.commands.{module}"), function
-        )
-        code = run(options)
-    except (ConfigError, UsageError) as error:
-        return _complain(error, EXIT_USAGE)
-    except NodeError as error:
-        return _complain(error, EXIT_FAILURE)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_FAILURE
-    except KeyboardInterrupt:
-        return 130
-    return int(code or 0)
-
-
-def _complain(error: NodeError, code: int) -> int:
-    if text := str(error):
-        print(f"dicom-node: {text}", file=sys.stderr)
+    run = getattr(importlib.import_module(f"dicom_node.commands.{module}"), function)
+    code: int | None = run(options)
     return code
 
 

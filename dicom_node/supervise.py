@@ -4,16 +4,15 @@ import logging
 import os
 import select
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Final
 
-from dicom_node.child import Signals, prepare_child
+from dicom_node.child import Signals
 from dicom_node.core.errors import ConfigError, NodeError
+from dicom_node.forked import Forked, Role, fork
 from dicom_node.observe.metrics import RECEIVE, ServeMetrics
 from dicom_node.observe.slots import SlotReading, read_slots
 from dicom_node.observe.systemd import ServiceManager
@@ -41,7 +40,7 @@ _KILL_AFTER_DRAIN_SECONDS: Final = 5.0
 @dataclass
 class _Child:
     role: str
-    process: subprocess.Popen[str]
+    process: Forked
     started: float
     pause: float = _FIRST_PAUSE_SECONDS
     restart_at: float | None = None
@@ -53,14 +52,14 @@ class Supervisor:
 
     Args:
         roles: "receive" among them; "work-2" is another of the kind of "work".
-        command: how to start a role, e.g. python -m dicom_node ROLE --config FILE.
+        role: what a child of this name does.
         drain_seconds: how long a role may finish what it is doing.
         on_ready: called once with the address that the receiver listens on.
         metrics_dir: where the roles keep what they count, and their signs of life.
     """
 
     roles: Sequence[str]
-    command: Callable[[str], Sequence[str]]
+    role: Callable[[str], Role]
     drain_seconds: float
     on_ready: Callable[[str], None]
     metrics_dir: Path
@@ -102,15 +101,7 @@ class Supervisor:
 
     def _start(self, role: str, *, announced: bool = False) -> None:
         pause = self._children[role].pause if role in self._children else None
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            list(self.command(role)),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if announced else subprocess.DEVNULL,
-            text=True,
-            # Ctrl-C is for `serve` alone: it stops its children in their order.
-            process_group=0,
-            preexec_fn=partial(prepare_child, os.getpid()),
-        )
+        process = fork(self.role(role), heard=announced)
         child = _Child(role=role, process=process, started=time.monotonic())
         child.pause = pause or _FIRST_PAUSE_SECONDS
         self._children[role] = child
@@ -142,8 +133,7 @@ class Supervisor:
             return
         log.info("reload asked", extra={"signal": "SIGHUP"})
         for child in self._children.values():
-            if child.process.poll() is None:
-                child.process.send_signal(signal.SIGHUP)
+            child.process.signal(signal.SIGHUP)
 
     def _look_after(self, metrics: ServeMetrics) -> None:
         now = time.monotonic()
@@ -193,23 +183,20 @@ class Supervisor:
             ]
             if not self.signals.at_once:
                 for child in running:
-                    child.process.send_signal(signal.SIGTERM)
+                    child.process.signal(signal.SIGTERM)
             for child in running:
                 if not self._ends(child.process):
                     log.error("role killed", extra={"role": child.role})
-                    child.process.kill()
+                    child.process.signal(signal.SIGKILL)
                     child.process.wait()
 
-    def _ends(self, process: subprocess.Popen[str]) -> bool:
+    def _ends(self, process: Forked) -> bool:
         """Wait for the process; say whether it ended before it has to be killed."""
         until = time.monotonic() + self.drain_seconds + _KILL_AFTER_DRAIN_SECONDS
         while not self.signals.at_once and time.monotonic() < until:
             self.manager.alive()
-            try:
-                process.wait(_TICK_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-            return True
+            if process.wait(_TICK_SECONDS) is not None:
+                return True
         return process.poll() is not None
 
 

@@ -5,18 +5,23 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import db.schema
 from config.load import Loaded, armed_fault, service_variables
 from config.settings import Settings
 from dicom_node import __version__, app, pruning, service, watching
 from dicom_node.alone import only_serve
-from dicom_node.bell import WORK
+from dicom_node.bell import DELIVER, WORK
+from dicom_node.commands.carry_out import carry_out
 from dicom_node.commands.screen import loaded
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ConfigError
+from dicom_node.forked import Role
 from dicom_node.observe.logs import configure_logs
+from dicom_node.observe.metrics import RECEIVE
 from dicom_node.observe.systemd import ServiceManager
 from dicom_node.receive.faults import arm
 from dicom_node.receiving import Receiver
@@ -50,12 +55,13 @@ def serve(options: argparse.Namespace) -> int:
 
     workers = count_workers(settings.models)
 
-    def command(role: str) -> list[str]:
+    def role(name: str) -> Role:
         config = ["--config", str(found.file)] if found.file else []
-        arguments = _ARGUMENTS.get(role, [role])
-        if role.startswith(WORK):
-            arguments = worker_arguments(role, workers)
-        return [sys.executable, "-m", "dicom_node", *arguments, *config]
+        arguments = _ARGUMENTS.get(name, [name])
+        if name.startswith(WORK):
+            arguments = worker_arguments(name, workers)
+        words = [sys.executable, "-m", "dicom_node", *arguments, *config]
+        return Role(run=partial(_run_role, name, found, workers), words=words)
 
     def on_ready(address: str) -> None:
         print(f"ready {node.ae_title} {address} dicom-node {__version__}", flush=True)
@@ -68,7 +74,7 @@ def serve(options: argparse.Namespace) -> int:
             *name_workers(workers),
             "deliver",
         ),
-        command=command,
+        role=role,
         drain_seconds=settings.work.drain_seconds,
         on_ready=on_ready,
         metrics_dir=settings.metrics_dir,
@@ -79,6 +85,27 @@ def serve(options: argparse.Namespace) -> int:
     sqlite = settings.database.url.startswith("sqlite")
     with only_serve(settings.metrics_dir.parent, on_this_host=not sqlite):
         return supervisor.run()
+
+
+def _run_role(name: str, found: Loaded, workers: int) -> int:
+    """Carry a role out in a child of `serve`; it reads the configuration anew."""
+    kind, _, number = name.partition("-")
+    options = argparse.Namespace(
+        config=found.file, worker=int(number or 1), workers=workers
+    )
+    return carry_out(_role_of(kind), options)
+
+
+def _role_of(kind: str) -> Callable[[argparse.Namespace], int]:
+    if kind == "web":
+        from dicom_node.commands.web import web
+
+        return web
+    if kind == "proxy":
+        from dicom_node.commands.proxy import proxy
+
+        return proxy
+    return {RECEIVE: receive, WORK: work, DELIVER: deliver}[kind]
 
 
 def receive(options: argparse.Namespace) -> int:

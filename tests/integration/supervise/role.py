@@ -1,8 +1,7 @@
-"""A role that does as its test says: `python -m tests.integration.supervise.role`."""
+"""A role that does as its test says."""
 
 import os
 import signal
-import sys
 import time
 from pathlib import Path
 
@@ -21,6 +20,9 @@ def main(role: str, folder: Path) -> int:
     say("starts")
     if mode == "refuses":
         return 2
+    if mode == "fails":
+        (folder / f"{role}.mode").write_text("works")
+        raise ValueError("DOE^JANE")
     if mode == "dies":
         (folder / f"{role}.mode").write_text("works")
         return 3
@@ -35,7 +37,3 @@ def main(role: str, folder: Path) -> int:
         time.sleep(0.02)
     say("ends")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1], Path(sys.argv[2])))

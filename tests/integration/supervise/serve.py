@@ -2,13 +2,16 @@
 
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from config.load import service_variables
 from dicom_node.core.errors import ConfigError
+from dicom_node.forked import Role
 from dicom_node.observe.logs import configure_logs
 from dicom_node.observe.systemd import ServiceManager
 from dicom_node.supervise import Beats, Supervisor
+from tests.integration.supervise import role
 
 
 def main(folder: Path, drain_seconds: float) -> int:
@@ -17,13 +20,9 @@ def main(folder: Path, drain_seconds: float) -> int:
     variables = service_variables(os.getpid())
     supervisor = Supervisor(
         roles=("receive", "web", "work", "deliver"),
-        command=lambda role: [
-            sys.executable,
-            "-m",
-            "tests.integration.supervise.role",
-            role,
-            str(folder),
-        ],
+        role=lambda name: Role(
+            run=partial(role.main, name, folder), words=["a role of a test", name]
+        ),
         drain_seconds=drain_seconds,
         on_ready=lambda address: print(f"ready {address}", flush=True),
         metrics_dir=folder / "metrics",

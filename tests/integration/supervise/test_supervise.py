@@ -270,3 +270,37 @@ def test_systemd_hears_ready_signs_of_life_and_stopping(
             lambda: heard.recv(1024).startswith(b"STOPPING=1"), what="STOPPING", every=0
         )
         assert serve.wait() == 0
+
+
+def test_who_lists_processes_can_tell_the_roles_apart(serve: Serve) -> None:
+    serve.start()
+    for role, pid in serve.said("starts"):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+        assert words == [b"a role of a test", role.encode()]
+
+
+def test_a_role_has_no_file_and_no_socket_of_serve(serve: Serve) -> None:
+    serve.start()
+    for role, pid in serve.said("starts"):
+        opened = {
+            int(entry.name): os.readlink(entry)
+            for entry in Path(f"/proc/{pid}/fd").iterdir()
+        }
+        assert set(opened) == {0, 1, 2}
+        assert opened[0] == "/dev/null"
+        heard = role in ("receive", "web")
+        assert opened[1].startswith("pipe:") == heard
+        assert (opened[1] == "/dev/null") != heard
+
+
+def test_a_role_that_ends_by_an_error_is_logged_by_its_class_and_started_again(
+    serve: Serve,
+) -> None:
+    serve.start(deliver="fails")
+    wait_until(lambda: len(serve.said("starts")) == 5, what="deliver runs again")
+    lines = [json.loads(line) for line in serve.output.splitlines() if "{" in line]
+    assert [line["error"] for line in lines if "uncaught" in line["event"]] == [
+        "ValueError"
+    ]
+    assert [line["exit_code"] for line in lines if "role died" in line["event"]] == [1]
+    assert "DOE^JANE" not in serve.output
