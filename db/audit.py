@@ -2,13 +2,18 @@
 
 from collections.abc import Collection
 from dataclasses import asdict
+from typing import Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
+from db.columns import AnyRow
 from db.desk_tables import audit
 from db.engine import Database
 from db.tables import studies
 from dicom_node.core.people import AuditEntry
+
+# What people had done to a study: a part of its story, other than who looked at it.
+ASKED: Final = ("retry", "replay", "sent again")
 
 
 def record(database: Database, *entries: AuditEntry) -> None:
@@ -32,18 +37,26 @@ def latest(
         query = query.where(audit.c.id < before)
     with database.read() as connection:
         rows = connection.execute(query).all()
-    return tuple(
-        (
-            row.id,
-            AuditEntry(
-                at=row.at,
-                who=row.who,
-                action=row.action,
-                study_id=row.study_id,
-                detail=row.detail,
-            ),
-        )
-        for row in rows
+    return tuple((row.id, _entry(row)) for row in rows)
+
+
+def asked_of(connection: Connection, study_id: int) -> tuple[AuditEntry, ...]:
+    """Return who had a study sent or run again, the first first."""
+    query = (
+        select(audit)
+        .where(audit.c.study_id == study_id, audit.c.action.in_(ASKED))
+        .order_by(audit.c.id)
+    )
+    return tuple(_entry(row) for row in connection.execute(query))
+
+
+def _entry(row: AnyRow) -> AuditEntry:
+    return AuditEntry(
+        at=row.at,
+        who=row.who,
+        action=row.action,
+        study_id=row.study_id,
+        detail=row.detail,
     )
 
 

@@ -2,9 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import Final
 
 from sqlalchemy import Connection, select
 
+from db.audit import asked_of
 from db.codec import decode_header, decode_prediction, decode_verdict
 from db.columns import AnyRow
 from db.desk_tables import suggestions
@@ -41,6 +43,8 @@ from db.transitions import Kind
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import Prediction, TimelineEvent
 
+ASKED_EVENT: Final = "asked"  # of the events of a study: somebody wanted it again
+
 
 def tell(connection: Connection, study_id: int) -> StudyStory:
     """Return the story of a study that exists."""
@@ -59,6 +63,7 @@ def tell(connection: Connection, study_id: int) -> StudyStory:
         *_job_events(job_stories),
         *_pruning_events(connection, study_id),
         *_suggestion_events(connection, study_id),
+        *_asked_events(connection, study_id),
         *refusal_events(connection, row.study_instance_uid),
     ]
     return StudyStory(
@@ -262,13 +267,33 @@ def _event(
     return TimelineEvent(at=move.at, what=what, detail=detail)
 
 
+def _asked_events(connection: Connection, study_id: int) -> Iterator[TimelineEvent]:
+    for entry in asked_of(connection, study_id):
+        yield TimelineEvent(
+            at=entry.at,
+            what=ASKED_EVENT,
+            detail={
+                "who": entry.who,
+                "action": entry.action,
+                "detail": entry.detail,
+            },
+        )
+
+
 def _suggestion_events(
     connection: Connection, study_id: int
 ) -> Iterator[TimelineEvent]:
     query = select(suggestions).where(suggestions.c.study_id == study_id)
     for row in connection.execute(query.order_by(suggestions.c.id)):
-        detail = {"urgency": row.priority, "reason": row.reason, "model": row.model}
-        yield TimelineEvent(at=row.created_at, what="suggested", detail=detail)
+        yield TimelineEvent(
+            at=row.created_at,
+            what="suggested",
+            detail={
+                "urgency": row.priority,
+                "reason": row.reason,
+                "model": row.model,
+            },
+        )
 
 
 def _pruning_events(connection: Connection, study_id: int) -> Iterator[TimelineEvent]:

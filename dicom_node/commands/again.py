@@ -20,7 +20,7 @@ from dicom_node.commands.screen import loaded, print_json
 from dicom_node.commands.verify import verify
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import NodeError, UsageError
-from dicom_node.core.ids import DeviceUID
+from dicom_node.core.ids import DeviceUID, StudyId
 from dicom_node.core.people import AuditEntry
 from dicom_node.core.states import ReportKind, StudyState, WorkState
 from dicom_node.core.types import Prediction, Study
@@ -36,17 +36,21 @@ def retry(options: argparse.Namespace) -> int:
     settings = loaded(options).settings
     _require_destination(settings, options.destination)
     with closing(app.open_database(settings)) as database:
-        uid = None
+        uid, study_id = None, None
         if options.study:
-            uid = _load(database, options.study).study_instance_uid
+            study = _load(database, options.study)
+            uid, study_id = study.study_instance_uid, study.study_id
         choice = Choice(
             study_instance_uid=uid,
             destination=options.destination,
             kind=ReportKind(options.kind) if options.kind else None,
         )
         if options.delivered:
-            return _send_again(options, database, choice)
+            return _send_again(options, database, choice, study_id=study_id)
         done = db.revive.put_back(database, choice, now=SystemClock().now())
+        if done.jobs or done.deliveries:
+            detail = f"{done.jobs} jobs, {done.deliveries} deliveries"
+            _audit(database, "retry", study_id=study_id, detail=detail)
     if options.json:
         print_json(asdict(done))
         return 0
@@ -70,18 +74,16 @@ def _require_destination(settings: Settings, name: str | None) -> None:
     )
 
 
-def _send_again(options: argparse.Namespace, database: Database, chosen: Choice) -> int:
-    now = SystemClock().now()
-    done = db.again.resend_delivered(database, chosen, now=now)
-    db.audit.record(
-        database,
-        AuditEntry(
-            at=now,
-            who="command line",
-            action="sent again",
-            detail=f"{done.deliveries} deliveries",
-        ),
-    )
+def _send_again(
+    options: argparse.Namespace,
+    database: Database,
+    chosen: Choice,
+    *,
+    study_id: StudyId | None,
+) -> int:
+    done = db.again.resend_delivered(database, chosen, now=SystemClock().now())
+    detail = f"{done.deliveries} deliveries"
+    _audit(database, "sent again", study_id=study_id, detail=detail)
     if options.json:
         print_json(asdict(done))
         return 0
@@ -89,6 +91,20 @@ def _send_again(options: argparse.Namespace, database: Database, chosen: Choice)
     for reason in done.refused:
         print(reason)
     return 0
+
+
+def _audit(
+    database: Database, action: str, *, study_id: StudyId | None, detail: str
+) -> None:
+    """Write down what was asked for here: the study's timeline tells it."""
+    entry = AuditEntry(
+        at=SystemClock().now(),
+        who="command line",
+        action=action,
+        study_id=study_id,
+        detail=detail,
+    )
+    db.audit.record(database, entry)
 
 
 def replay(options: argparse.Namespace) -> int:
@@ -118,6 +134,9 @@ def _replay(options: argparse.Namespace, settings: Settings, database: Database)
         sent = db.revive.resend(database, study.study_id, now=SystemClock().now())
     else:
         revision = db.studies.reopen(database, study.study_id, now=SystemClock().now())
+    asked = f"{sent} deliveries" if revision is None else f"revision {revision}"
+    action = "sent again" if revision is None else "replay"
+    _audit(database, action, study_id=study.study_id, detail=asked)
     if options.json:
         print_json({"revision": revision, "resent": sent})
     elif revision is None:

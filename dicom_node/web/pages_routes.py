@@ -10,6 +10,7 @@ from dicom_node.web import (
     pages_files,
     pages_models,
     pages_refused,
+    pages_run_again,
     pages_work,
 )
 from dicom_node.web.auth import Page, require
@@ -48,6 +49,7 @@ def page_routes(looks: Mapping[str, Look]) -> list[Route]:
         _get("/preferences", set_preferences, None),
         _post("/refused", pages_refused.refused_of, Role.VIEWER),
         _post("/search", lists.search, Role.VIEWER),
+        _post("/studies/{uid}/run", pages_run_again.run_study_again, Role.OPERATOR),
         _post("/deliveries/{delivery}/retry", pages_work.retry_one, Role.OPERATOR),
         _get("/deliveries/{delivery}/resend", pages_work.ask_to_resend, Role.OPERATOR),
         _post("/deliveries/{delivery}/resend", pages_work.resend_one, Role.OPERATOR),

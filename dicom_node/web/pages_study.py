@@ -13,6 +13,7 @@ from db.desk_deliveries import DeliveryLine
 from db.desk_images import images_of
 from db.desk_suggestions import Standing
 from db.refusals import refusals_of
+from db.run_again import Way, way_to_run_again
 from db.sending import STAGE_QUARANTINED
 from db.why import what_to_do
 from dicom_node.core.people import Role
@@ -34,6 +35,7 @@ from dicom_node.web.surroundings import words_for
 from dicom_node.web.templates import render
 from dicom_node.web.words import Catalogue
 
+DONE_RUN: Final = "run"
 _UID_MAX: Final = 64
 _FRAME_MAX: Final = 1_000_000
 _PRESETS: Final = (
@@ -114,9 +116,20 @@ class StudyPages:
                 not one.here
                 for one in refusals_of(desk.database, page.line.study_instance_uid)
             ),
-            "done": "",
+            "run_again": _way(page, request),
+            "done": t("study.runs_again")
+            if request.query_params.get("done") == DONE_RUN
+            else "",
         }
         return render(request, "study.html", context)
+
+
+def _way(page: StudyPage, request: Request) -> Way | None:
+    """Return how this visitor may run the study again."""
+    line = page.line
+    if line.pruned_at is not None or not request.state.user.role.covers(Role.OPERATOR):
+        return None
+    return way_to_run_again(line.state, line.ignored_because, line.jobs)
 
 
 def load_study(request: Request) -> StudyPage:

@@ -11,6 +11,7 @@ from db.desk_deliveries import DeliveryLine
 from db.desk_suggestions import Standing
 from db.refusals import REFUSED
 from db.story import AttemptStory, DecisionStory, DeliveryStory, ReceiptStory
+from db.timeline import ASKED_EVENT
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import AssociationRecord
 from dicom_node.web.pages_words import WORK_KIND, work_state
@@ -49,6 +50,7 @@ def timeline(
         *_jobs(t, page),
         *_suggestions(t, page),
         *_deliveries(t, page),
+        *_asked(t, page),
         *_pruned(t, page),
     ]
     return sorted(lines, key=lambda line: line.at)
@@ -243,6 +245,19 @@ def _move(t: Catalogue, what: str, text: str, move: AttemptStory) -> Line:
         detail=" · ".join(filter(None, told)),
         kind=WORK_KIND[move.target],
     )
+
+
+def _asked(t: Catalogue, page: StudyPage) -> Iterator[Line]:
+    """Yield who had the study sent or run again."""
+    for event in page.story.events:
+        if event.what == ASKED_EVENT:
+            told = event.detail
+            yield Line(
+                at=event.at,
+                what=t("event.asked"),
+                text=t(f"event_asked.{told['action']}", who=told["who"]),
+                detail=str(told["detail"] or ""),
+            )
 
 
 def _pruned(t: Catalogue, page: StudyPage) -> Iterator[Line]:

@@ -13,7 +13,13 @@ from db.engine import Database
 from db.tables import versions
 from dicom_node.core.states import Urgency
 from tests.browser import running_browser
-from tests.integration.db.samples import after, enter, received, with_header
+from tests.integration.db.samples import (
+    after,
+    enter,
+    received,
+    route_study,
+    with_header,
+)
 from tests.integration.web.browser import Served, serving_desk
 from tests.integration.web.studies import EVIL, enter_study, fail_delivery, finish
 from tests.peers import wait_until
@@ -41,12 +47,16 @@ def served(database: Database, tmp_path: Path) -> Iterator[Served]:
     fail_delivery(database)
     enter_study(database, "2.25.2", accession="ACC-2", at=1)
     enter_study(database, "2.25.3", accession="ACC-3", at=2)
+    _write_images(database, tmp_path)
+    with serving_desk(database, tmp_path) as running:
+        yield running
+
+
+def _write_images(database: Database, folder: Path) -> None:
     with database.read() as connection:
         keys = connection.execute(select(versions.c.file_key)).scalars().all()
     for key in keys:
-        write_image(tmp_path).rename(tmp_path / key)
-    with serving_desk(database, tmp_path) as running:
-        yield running
+        write_image(folder).rename(folder / key)
 
 
 class Reader:
@@ -243,6 +253,33 @@ def test_a_dead_letter_is_sent_again_with_one_click(
     page.wait_for_url("**/studies/2.25.1")
     assert page.get_by_role("button", name="Send again").count() == 0
     assert served.woken == ["deliver"]
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["desk", "phone"])
+def test_a_study_that_no_route_took_is_run_again_by_keyboard(
+    chromium: "Browser", served: Served, tmp_path: Path, size: tuple[int, int]
+) -> None:
+    one = enter_study(served.database, "2.25.7", accession="ACC-7", at=3)
+    route_study(served.database, one, at=4)
+    _write_images(served.database, tmp_path)
+    reader = Reader(chromium, served, viewport={"width": size[0], "height": size[1]})
+    page = reader.page
+    page.goto("/studies/2.25.7")
+    button = page.get_by_role("button", name="Run again")
+    described = button.evaluate(
+        "button => document.getElementById(button.getAttribute('aria-describedby'))"
+        ".textContent"
+    )
+    assert "rules" in described
+    button.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/studies/2.25.7?done=run")
+    assert "runs again" in page.get_by_role("status").first.inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert page.get_by_role("button", name="Run again").count() == 0
+    assert served.woken == ["work"]
+    reader.context.close()
+    assert reader.said == []
 
 
 def test_without_scripts_the_list_the_image_and_the_retry_are_there(
