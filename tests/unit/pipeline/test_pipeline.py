@@ -1,9 +1,7 @@
 """The four steps on a real database, with parts at the seams."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -11,9 +9,6 @@ import db.queries
 import db.schema
 import db.studies
 import db.work
-from config.settings import RouteTable
-from db.engine import Database
-from db.summary import StudySummary
 from dicom_node.core.errors import (
     BundleError,
     DeliveryError,
@@ -22,108 +17,15 @@ from dicom_node.core.errors import (
 )
 from dicom_node.core.states import Outcome, WorkState
 from dicom_node.core.types import RoutingDecision, Study
-from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.pipeline import (
-    Outbox,
-    Work,
-    on_delivery,
-    on_instances,
     on_job,
     on_quiet_study,
 )
 from dicom_node.study.routes import RuleRouter
-from dicom_node.writing import Writing
+from tests.unit.pipeline.node import ROUTE, Node
 from tests.unit.pipeline.parts import (
-    FolderStore,
-    LineReports,
-    ScriptedDestination,
-    ScriptedExecutor,
-    SteppedClock,
-    received,
     retryable,
 )
-
-ROUTE = RouteTable(name="chest", model="m", destinations=("pacs",))
-
-
-@dataclass
-class Node:
-    """The four steps over one database."""
-
-    database: Database
-    clock: SteppedClock
-    work: Work
-    executor: ScriptedExecutor
-    pacs: ScriptedDestination
-    outbox: Outbox
-    instances: FolderStore
-
-    def receive(self, number: int) -> None:
-        item = received(self.instances, self.clock, number=number)
-        on_instances(self.database, [item], compare=self.instances)
-
-    def complete(self) -> None:
-        self.clock.step(11)
-        for study_id in db.studies.quiet(
-            self.database, now=self.clock.now(), quiet_seconds=10, limit_seconds=3600
-        ):
-            on_quiet_study(self.database, study_id, RuleRouter([ROUTE]), self.clock)
-
-    def infer(self) -> Outcome | None:
-        job = db.work.claim_job(
-            self.database, owner="t", now=self.clock.now(), lease_seconds=60
-        )
-        return on_job(self.work, job) if job else None
-
-    def deliver(self) -> WorkState | None:
-        delivery = db.work.claim_delivery(
-            self.database, owner="t", now=self.clock.now(), lease_seconds=60
-        )
-        return on_delivery(self.outbox, delivery) if delivery else None
-
-    def study(self) -> StudySummary:
-        (only,) = db.queries.studies(self.database)
-        return only
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    url = f"sqlite:///{tmp_path / 'node.db'}"
-    db.schema.create_if_new(url)
-    database = Database(url)
-    clock = SteppedClock()
-    executor, pacs = ScriptedExecutor(clock), ScriptedDestination()
-    instances = FolderStore(tmp_path / "instances")
-    reports = FolderStore(tmp_path / "reports")
-    retry = ExponentialBackoff(
-        first=timedelta(seconds=5),
-        longest=timedelta(seconds=60),
-        give_up_after=timedelta(hours=1),
-    )
-    work = Work(
-        database=database,
-        instances=instances,
-        executor=executor,
-        writing=Writing(
-            database=database,
-            reports=reports,
-            report_builder=LineReports(),
-            destinations={"pacs": pacs},
-            clock=clock,
-        ),
-        clock=clock,
-        attempts=3,
-        retry=retry,
-    )
-    outbox = Outbox(
-        database=database,
-        reports=reports,
-        destinations={"pacs": pacs},
-        retry=retry,
-        clock=clock,
-    )
-    yield Node(database, clock, work, executor, pacs, outbox, instances)
-    database.close()
 
 
 def test_a_study_becomes_one_report_in_the_pacs(node: Node) -> None:

@@ -19,10 +19,8 @@ from dicom_node.core.states import Outcome
 from dicom_node.pipeline import on_instances, on_job
 from tests.unit.inference.cards import make_bundle, make_card, write_bundle
 from tests.unit.inference.studies import HEADER, write_image
+from tests.unit.pipeline.node import Node
 from tests.unit.pipeline.parts import received
-from tests.unit.pipeline.test_pipeline import Node, node
-
-__all__ = ["node"]
 
 OWN = "tests.unit.inference.own_models"
 
