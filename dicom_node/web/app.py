@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Mount
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
@@ -113,5 +113,5 @@ def _apologise(request: Request, _error: Exception) -> Response:
     """
     text = "something went wrong here: the node's log has the class of the error"
     if is_api(request):
-        return JSONResponse({"error": text}, status_code=500)
+        return tell(request, Problem(500, text))
     return PlainTextResponse(text + "\n", status_code=500)

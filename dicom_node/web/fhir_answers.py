@@ -17,12 +17,14 @@ _ISSUES: Final = {
     401: "login",
     403: "forbidden",
     404: "not-found",
+    405: "not-supported",
     406: "not-supported",
+    500: "exception",
     503: "transient",
 }
 ACCESSION: Final = "accession"
 _RELEASED: Final = "2026-11-23"
-_PARAMETERS: Final = (
+PARAMETERS: Final = (
     ("_id", "token", "the resource's id"),
     ("_lastUpdated", "date", "when the result was written"),
     ("identifier", "token", "system|value or value"),
@@ -110,7 +112,7 @@ def capability_statement(base: str) -> JSON:
                         "versioning": "versioned",
                         "searchParam": [
                             {"name": name, "type": of, "documentation": words}
-                            for name, of, words in _PARAMETERS
+                            for name, of, words in PARAMETERS
                             if searches_by(kind, name)
                         ],
                     }

@@ -18,12 +18,13 @@ from dicom_node.web.problems import Problem
 Resource = Mapping[str, object]
 
 PAGE_MAX: Final = 200
-_PAGE: Final = 50
-_VALUES_MAX: Final = 50
+PAGE_SIZE: Final = 50
+VALUES_MAX: Final = 50
+VALUE_LENGTH_MAX: Final = 4000
 _KNOWN: Final = frozenset(
     {"_id", "identifier", "accession", "_lastUpdated", "_count", "_format", "_after"}
 )
-_FORMATS: Final = frozenset({"", "json", "application/json", "application/fhir+json"})
+_FORMATS: Final = frozenset({"json", "application/json", "application/fhir+json"})
 _PREFIXES: Final = ("eq", "gt", "ge", "lt", "le", "sa", "eb")
 _ID: Final = re.compile(r"(\d{1,9})-[0-9a-f-]{36}")
 _MOMENT: Final = re.compile(
@@ -71,7 +72,7 @@ class Search:
     identifiers: tuple[Token, ...] = ()
     accessions: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
-    count: int = _PAGE
+    count: int = PAGE_SIZE
     after: tuple[StudyId, int] | None = None
 
     @property
@@ -143,7 +144,7 @@ def check_format(params: QueryParams) -> None:
     Raises:
         Problem: it is another.
     """
-    if params.get("_format", "").partition(";")[0].strip() not in _FORMATS:
+    if params.get("_format", "json").partition(";")[0].strip() not in _FORMATS:
         raise Problem(406, "resources are told as application/fhir+json only")
 
 
@@ -159,22 +160,22 @@ def _values(params: QueryParams, name: str) -> tuple[str, ...]:
     if len(given) > 1:
         raise Problem(400, f"{name} is there twice: separate alternatives by a comma")
     values = tuple(
-        re.sub(r"\\([\\,$|])", r"\1", value) if name != "identifier" else value
+        _plain(value) if name != "identifier" else value
         for text in given
-        for value in re.split(r"(?<!\\),", text)
+        for value in _split(text, ",")
         if value
     )
+    if any(len(text) > VALUE_LENGTH_MAX for text in given):
+        raise Problem(400, f"{name} takes {VALUE_LENGTH_MAX} signs at most")
     if given and not values:
         raise Problem(400, f"{name} is empty")
-    if len(values) > _VALUES_MAX:
-        raise Problem(400, f"{name} takes {_VALUES_MAX} alternatives at most")
+    if len(values) > VALUES_MAX:
+        raise Problem(400, f"{name} takes {VALUES_MAX} alternatives at most")
     return values
 
 
 def _read_token(text: str) -> Token:
-    parts = [
-        re.sub(r"\\([\\,$|])", r"\1", part) for part in re.split(r"(?<!\\)\|", text)
-    ]
+    parts = [_plain(part) for part in _split(text, "|")]
     if len(parts) > 2 or not any(parts):
         raise Problem(400, "identifier is written system|value, or as the value alone")
     if len(parts) == 1:
@@ -182,8 +183,22 @@ def _read_token(text: str) -> Token:
     return Token(system=parts[0], value=parts[1])
 
 
+def _split(text: str, separator: str) -> list[str]:
+    """Split at separators that no backslash escapes; an escaped backslash is none."""
+    parts, begin = [], 0
+    for sign in re.finditer(r"\\.|[,|]", text, re.DOTALL):
+        if sign[0] == separator:
+            parts.append(text[begin : sign.start()])
+            begin = sign.end()
+    return [*parts, text[begin:]]
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\([\\,$|])", r"\1", text)
+
+
 def _read_count(params: QueryParams) -> int:
-    text = params.get("_count", str(_PAGE))
+    text = params.get("_count", str(PAGE_SIZE))
     if not (text.isascii() and text.isdigit()) or not int(text[:9]) > 0:
         raise Problem(400, "_count is a whole number from 1 on")
     return min(int(text[:9]), PAGE_MAX)
@@ -227,7 +242,7 @@ def _read_moment(text: str) -> tuple[datetime, datetime]:
         first = datetime(int(year), int(month or 1), int(day or 1), tzinfo=UTC)
         if time:
             first = datetime.fromisoformat(found[0])
-            first = first if first.tzinfo else first.replace(tzinfo=UTC)
+            first = first.astimezone(UTC) if first.tzinfo else first.replace(tzinfo=UTC)
             step = timedelta(seconds=1) if time.count(":") > 1 else timedelta(minutes=1)
             if "." in time:
                 step = timedelta(milliseconds=1)

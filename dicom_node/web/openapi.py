@@ -15,6 +15,7 @@ from dicom_node.web.api_params import (
     STUDIES,
     UID,
 )
+from dicom_node.web.openapi_fhir import FHIR_SCHEMAS, fhir_operations
 from dicom_node.web.openapi_operation import Operation, describe_operation
 from dicom_node.web.openapi_schemas import (
     SCHEMAS,
@@ -185,7 +186,7 @@ OPERATIONS: Final = (
 def describe() -> dict[str, Any]:
     """Return the description."""
     paths: dict[str, dict[str, Any]] = {}
-    for one in OPERATIONS:
+    for one in (*OPERATIONS, *fhir_operations()):
         method = "post" if one.changes else "get"
         paths.setdefault(one.path, {})[method] = describe_operation(one)
     return {
@@ -197,13 +198,12 @@ def describe() -> dict[str, Any]:
             "only.",
         },
         "externalDocs": {
-            "description": "Results as FHIR R4: the CapabilityStatement of /fhir, "
-            "which describes itself",
+            "description": "Results as FHIR R4: the CapabilityStatement of /fhir",
             "url": "/fhir/metadata",
         },
         "paths": paths,
         "components": {
-            "schemas": SCHEMAS,
+            "schemas": {**SCHEMAS, **FHIR_SCHEMAS},
             "securitySchemes": {
                 "token": {
                     "type": "http",

@@ -35,6 +35,7 @@ class Operation:
         refusals: beside those of every operation, by status.
         media_type: of 200.
         leads_to: operations, their parameter, and where the answer has its value.
+        error: media type and schema of a refusal.
     """
 
     path: str
@@ -48,6 +49,7 @@ class Operation:
     refusals: Sequence[tuple[int, str]] = ()
     media_type: str = _JSON
     leads_to: Sequence[tuple[str, Param, str]] = ()
+    error: tuple[str, Schema] = (_JSON, refer("Error"))
 
 
 def describe_operation(one: Operation) -> dict[str, Any]:
@@ -60,7 +62,7 @@ def describe_operation(one: Operation) -> dict[str, Any]:
     if one.changes:
         refusals[415] = "the body is no form"
     answers: dict[str, Any] = {
-        str(status): _refusal(status, text) for status, text in refusals.items()
+        str(status): _refusal(one, status, text) for status, text in refusals.items()
     }
     answers["200"] = {
         "description": "done" if one.changes else "found",
@@ -97,9 +99,10 @@ def _parameter(param: Param, place: str) -> dict[str, Any]:
     }
 
 
-def _refusal(status: int, text: str) -> dict[str, Any]:
+def _refusal(one: Operation, status: int, text: str) -> dict[str, Any]:
     plain = status in (413, 421)  # the guard's, before anybody knows who wants JSON
     content = {"text/plain": {"schema": {"type": "string"}}}
     if not plain:
-        content = {_JSON: {"schema": refer("Error")}}
+        media_type, schema = one.error
+        content = {media_type: {"schema": schema}}
     return {"description": text, "content": content}

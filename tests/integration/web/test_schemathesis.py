@@ -18,8 +18,11 @@ _EXAMPLES = "8"
 
 
 @pytest.mark.slow
-def test_schemathesis_finds_nothing(database: Database, tmp_path: Path) -> None:
-    study_id = enter_study(database, "1.2.3")
+@pytest.mark.parametrize("part", ["^/api/", "^/fhir/"])
+def test_schemathesis_finds_nothing(
+    database: Database, tmp_path: Path, part: str
+) -> None:
+    study_id = enter_study(database, "1.2.3", accession="ACC-1")
     finish(database, study_id, urgency=Urgency.STAT)
     fail_delivery(database)
     add_user(database, "kim")  # nobody is let in without a login any more
@@ -33,6 +36,7 @@ def test_schemathesis_finds_nothing(database: Database, tmp_path: Path) -> None:
             [
                 *(sys.executable, "-m", "schemathesis.cli", "run"),
                 f"http://127.0.0.1:{served.port}/api/openapi.json",
+                *("--include-path-regex", part),
                 *("--header", f"Authorization: Bearer {secret}"),
                 *("--seed", "1", "--max-examples", _EXAMPLES),
                 *("--phases", "examples,coverage,fuzzing,stateful", "--no-color"),
