@@ -15,6 +15,7 @@ from config.routes import WhenTable as WhenTable
 from config.table import AETitle, Table, TextList
 from config.web import WebTable as WebTable
 from config.worklist import WorklistTable
+from dicom_node.core.quiet import QuietTimes
 
 
 class NodeTable(Table):
@@ -219,6 +220,19 @@ class Settings(Table):
     def engines_file(self) -> Path:
         """What `models bench --keep` found to be the fastest here."""
         return self.node.data_dir / "engines.json"
+
+    @property
+    def quiet_times(self) -> QuietTimes:
+        """How long nothing may come until a study is complete."""
+        return QuietTimes(
+            quiet_seconds=self.study.quiet_seconds,
+            limit_seconds=self.study.limit_seconds,
+            called={
+                table.ae_title: table.quiet_seconds
+                for table in self.called
+                if table.quiet_seconds is not None
+            },
+        )
 
     @property
     def guard_dir(self) -> Path:

@@ -25,6 +25,7 @@ from db.tables import decisions, instances, studies, versions
 from db.timeline import tell
 from db.why import why_no_result
 from dicom_node.core.ids import StudyId
+from dicom_node.core.quiet import Arrivals
 from dicom_node.core.states import StudyState, WorkState
 from dicom_node.core.types import RoutingHeader
 
@@ -44,6 +45,7 @@ class StudyLine:
         why: why there is no result, in a sentence; "" if there is.
         deliveries: how many of the jobs' deliveries are in which state.
         pruned_at: since when its files are gone.
+        arrivals: when its images came: what says when it is complete.
     """
 
     study_id: StudyId
@@ -61,6 +63,7 @@ class StudyLine:
     jobs: tuple[JobSummary, ...]
     deliveries: Mapping[WorkState, int]
     why: str
+    arrivals: Arrivals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,6 +171,11 @@ def _lines(
                 StudyState(row.state),
                 row.ignored_because,
                 held.get(row.id, ()),
+            ),
+            arrivals=Arrivals(
+                last_instance_at=row.last_instance_at,
+                revision_started_at=row.revision_started_at,
+                called_ae_title=row.called_ae_title,
             ),
         )
         for row in rows

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from db.summary import DeliverySummary, JobSummary, StudySummary
+from dicom_node.core.quiet import Arrivals
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import Prediction, Report, TimelineEvent, Verdict
 
@@ -103,6 +104,7 @@ class StudyStory:
     decisions: tuple[DecisionStory, ...]
     jobs: tuple[JobStory, ...]
     events: tuple[TimelineEvent, ...]
+    arrivals: Arrivals
 
 
 def as_document(story: StudyStory) -> dict[str, Any]:

@@ -40,6 +40,7 @@ from db.tables import (
     work_events,
 )
 from db.transitions import Kind
+from dicom_node.core.quiet import Arrivals
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import Prediction, TimelineEvent
 
@@ -75,6 +76,11 @@ def tell(connection: Connection, study_id: int) -> StudyStory:
         decisions=decided,
         jobs=job_stories,
         events=tuple(sorted(events, key=lambda event: event.at)),
+        arrivals=Arrivals(
+            last_instance_at=row.last_instance_at,
+            revision_started_at=row.revision_started_at,
+            called_ae_title=row.called_ae_title,
+        ),
     )
 
 

@@ -2,12 +2,15 @@
 
 import argparse
 from contextlib import closing
+from datetime import datetime
+from typing import Any
 
 from rich.console import Console
 
 import db.queries
 import db.schema
 from db.engine import Database
+from db.holding import holding
 from db.refusals import count_refusals
 from db.story import DecisionStory, JobStory, StudyStory, as_document
 from db.why import what_to_do, why_no_result
@@ -20,6 +23,7 @@ from dicom_node.commands.studies import (
 )
 from dicom_node.core.errors import NodeError, UsageError
 from dicom_node.core.provenance import Provenance
+from dicom_node.core.quiet import QuietTimes
 from dicom_node.core.states import StudyState
 
 _DIGITS = 12  # of a digest
@@ -31,12 +35,12 @@ def show(options: argparse.Namespace) -> int:
         raise UsageError("name a Study Instance UID or Accession Number to show")
     if options.limit < 1:
         raise UsageError("--limit takes a number from 1")
-    url = loaded(options).settings.database.url
-    with closing(db.schema.open_checked(url)) as database:
-        return _show(options, database)
+    settings = loaded(options).settings
+    with closing(db.schema.open_checked(settings.database.url)) as database:
+        return _show(options, database, settings.quiet_times)
 
 
-def _show(options: argparse.Namespace, database: Database) -> int:
+def _show(options: argparse.Namespace, database: Database, quiet: QuietTimes) -> int:
     if options.refused and not options.associations:
         from dicom_node.commands.refused import print_refused
 
@@ -62,12 +66,12 @@ def _show(options: argparse.Namespace, database: Database) -> int:
     if not stories:
         raise NodeError(_say_nothing(database, options.study))
     if options.json:
-        documents = [as_document(story) for story in stories]
+        documents = [_document(story, quiet) for story in stories]
         print_json(documents[0] if len(documents) == 1 else documents)
         return 0
     screen = console()
     for story in stories:
-        _print_story(screen, story)
+        _print_story(screen, story, quiet)
     return 0
 
 
@@ -84,17 +88,32 @@ def _say_nothing(database: Database, key: str) -> str:
     )
 
 
-def _print_story(screen: Console, story: StudyStory) -> None:
+def _document(story: StudyStory, quiet: QuietTimes) -> dict[str, Any]:
+    at = _complete_at(story, quiet)
+    return as_document(story) | {"complete_at": at.isoformat() if at else None}
+
+
+def _complete_at(story: StudyStory, quiet: QuietTimes) -> datetime | None:
+    """Return when a study that is being received is complete if nothing more comes."""
+    waits = story.summary["state"] == StudyState.RECEIVING
+    return quiet.complete_at(story.arrivals) if waits else None
+
+
+def _print_story(screen: Console, story: StudyStory, quiet: QuietTimes) -> None:
     study = story.summary
     screen.print(f"Study {study['study_instance_uid']}")
     screen.print(
         f"{study['state']}, revision {study['revision']}, {study['instances']} "
         f"instances, accession number {study['accession_number'] or '(none)'}"
     )
+    if at := _complete_at(story, quiet):
+        when = at.isoformat(sep=" ", timespec="seconds")
+        screen.print(f"Complete at {when} if nothing more arrives", markup=False)
     state, ignored = StudyState(study["state"]), study["ignored_because"]
-    if why := why_no_result(state, ignored, study["jobs"]):
+    held = holding(study["jobs"], [item.revision for item in story.decisions])
+    if why := why_no_result(state, ignored, held):
         screen.print(f"No AI result: {why}", markup=False)
-    if remedy := what_to_do(state, ignored, study["jobs"]):
+    if remedy := what_to_do(state, ignored, held):
         screen.print(f"What to do: {remedy}", markup=False)
     for series in story.series:
         own = ", result of this node" if series.own_results else ""
@@ -112,8 +131,8 @@ def _print_story(screen: Console, story: StudyStory) -> None:
         detail = ", ".join(
             f"{key} {value}" for key, value in event.detail.items() if value is not None
         )
-        at = event.at.isoformat(sep=" ", timespec="milliseconds")
-        screen.print(f"  {at}  {event.what}  {detail}", markup=False)
+        moment = event.at.isoformat(sep=" ", timespec="milliseconds")
+        screen.print(f"  {moment}  {event.what}  {detail}", markup=False)
 
 
 def _print_decision(screen: Console, decision: DecisionStory) -> None:

@@ -117,18 +117,21 @@ def _found(request: Request) -> tuple[tuple[StudyLine, ...], int | None]:
 
 def _studies(request: Request) -> Response:
     lines, next_offset = _found(request)
-    listed = [documents.study(line) for line in lines]
+    quiet = _desk(request).settings.quiet_times
+    listed = [documents.study(line, quiet) for line in lines]
     return JSONResponse({"studies": listed, "next_offset": next_offset})
 
 
 def _studies_csv(request: Request) -> Response:
     lines, _ = _found(request)
-    return Response(documents.studies_csv(lines), media_type="text/csv")
+    table = documents.studies_csv(lines, _desk(request).settings.quiet_times)
+    return Response(table, media_type="text/csv")
 
 
 def _study(request: Request) -> Response:
     read_query(request, ())
-    return JSONResponse(documents.story(_load(request)))
+    quiet = _desk(request).settings.quiet_times
+    return JSONResponse(documents.story(_load(request), quiet))
 
 
 def _patient(request: Request) -> Response:

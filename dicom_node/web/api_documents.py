@@ -13,7 +13,8 @@ from db.desk_deliveries import DeliveryLine, DestinationLine
 from db.desk_suggestions import SuggestionLine
 from db.queries import Backlog
 from db.refusals import RefusalLine
-from dicom_node.core.states import WorkState
+from dicom_node.core.quiet import QuietTimes
+from dicom_node.core.states import StudyState, WorkState
 
 if TYPE_CHECKING:
     from inference.bundle import ListedBundle
@@ -40,7 +41,7 @@ def plain(value: Any) -> Any:
     return value
 
 
-def study(line: StudyLine) -> Document:
+def study(line: StudyLine, quiet: QuietTimes) -> Document:
     """Return a study of the list."""
     header = line.header
     document: Document = {
@@ -55,6 +56,7 @@ def study(line: StudyLine) -> Document:
         "instances": line.instances,
         "first_instance_at": line.first_instance_at,
         "last_instance_at": line.last_instance_at,
+        "complete_at": complete_at(line, quiet),
         "pruned_at": line.pruned_at,
         "suggestions": [asdict(item) for item in line.suggestions],
         "jobs": list(line.jobs),
@@ -63,11 +65,17 @@ def study(line: StudyLine) -> Document:
     return _plain(document)
 
 
-def story(page: StudyPage) -> Document:
+def complete_at(line: StudyLine, quiet: QuietTimes) -> datetime | None:
+    """Return when a study that is being received is complete if nothing more comes."""
+    waits = line.state is StudyState.RECEIVING
+    return quiet.complete_at(line.arrivals) if waits else None
+
+
+def story(page: StudyPage, quiet: QuietTimes) -> Document:
     """Return a study with its timeline, every rule's verdict and its deliveries."""
     told = page.story
     document: Document = {
-        **study(page.line),
+        **study(page.line, quiet),
         "series": [asdict(item) for item in told.series],
         "decisions": [asdict(item) for item in told.decisions],
         "timeline": [asdict(event) for event in told.events],
@@ -160,13 +168,13 @@ def model(found: "ListedBundle") -> Document:
     return _plain(document)
 
 
-def studies_csv(lines: Sequence[StudyLine]) -> str:
+def studies_csv(lines: Sequence[StudyLine], quiet: QuietTimes) -> str:
     """Return the list as a table; no cell is a formula."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")  # RFC 4180
     writer.writerow(_COLUMNS)
     for line in lines:
-        document = study(line)
+        document = study(line, quiet)
         if line.suggestions:
             first = document["suggestions"][0]
             document |= {"urgency": first["urgency"], "reason": first["reason"]}

@@ -94,6 +94,7 @@ _STUDY: Final = {
     "instances": WHOLE,
     "first_instance_at": TIME,
     "last_instance_at": TIME,
+    "complete_at": or_null(TIME),
     "pruned_at": or_null(TIME),
     "suggestions": listed(refer("Suggestion")),
     "jobs": listed(refer("Job")),

@@ -13,6 +13,7 @@ from db.desk import StudyLine, StudyQuery, list_studies
 from db.refusals import count_refusals
 from dicom_node.core.ids import StudyId
 from dicom_node.core.states import StudyState, Urgency, WorkState
+from dicom_node.web.api_documents import complete_at
 from dicom_node.web.auth import Gate
 from dicom_node.web.desk import Desk
 from dicom_node.web.pages_patient import Names
@@ -59,6 +60,7 @@ class Row:
     waiting: str
     state: str
     state_kind: str
+    complete_at: datetime | None = None
 
 
 class ListPages:
@@ -128,7 +130,14 @@ class ListPages:
     ) -> list[Row]:
         t = words_for(request)
         names = self._names.names(request, [line.study_id for line in lines])
-        return [_row(t, line, now, names.get(line.study_id, "")) for line in lines]
+        quiet = request.app.state.desk.settings.quiet_times
+        return [
+            replace(
+                _row(t, line, now, names.get(line.study_id, "")),
+                complete_at=complete_at(line, quiet),
+            )
+            for line in lines
+        ]
 
 
 def _query(shown: str, now: datetime) -> StudyQuery:

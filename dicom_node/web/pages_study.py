@@ -18,6 +18,7 @@ from db.sending import STAGE_QUARANTINED
 from db.why import what_to_do
 from dicom_node.core.people import Role
 from dicom_node.core.states import WorkState
+from dicom_node.web.api_documents import complete_at
 from dicom_node.web.auth import Gate
 from dicom_node.web.desk import Desk
 from dicom_node.web.pages_images import images_view
@@ -116,6 +117,8 @@ class StudyPages:
                 not one.here
                 for one in refusals_of(desk.database, page.line.study_instance_uid)
             ),
+            "complete_at": complete_at(page.line, desk.settings.quiet_times),
+            "now": desk.clock.now(),
             "run_again": _way(page, request),
             "done": t("study.runs_again")
             if request.query_params.get("done") == DONE_RUN

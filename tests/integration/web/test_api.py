@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sqlalchemy import select
 
 import db.audit
 import db.desk_results
+import db.studies
 import db.suggestions
 from db import outbox
 from db.engine import Database
@@ -239,6 +241,27 @@ def test_what_was_suggested_before_a_study_was_ignored_is_history(
         served.database, [study_id], now=served.clock.now()
     )
     assert [(one.holds, one.left_out) for one in results[study_id]] == [(False, True)]
+
+
+def test_a_study_that_is_being_received_says_when_it_is_complete(
+    served: Served, operator: Caller
+) -> None:
+    study_id = enter_study(served.database, "1.2.1", at=0)
+    # What the worker waits for, by a query of its own; 10 s and 1 h are the defaults.
+    due = db.studies.next_quiet_at(
+        served.database, quiet_seconds=10, limit_seconds=3600
+    )
+    assert due == after(10)
+    [shown] = operator.get("/api/studies").json["studies"]
+    assert datetime.fromisoformat(shown["complete_at"]) == due
+    page = served.browser().get("/studies/1.2.1").body.decode()
+    assert "It is being routed now." in page  # the clock of the test is a minute on
+    served.clock.at = after(4)
+    page = served.browser().get("/studies/1.2.1").body.decode()
+    assert f'datetime="{due.isoformat(timespec="milliseconds")}"' in page
+    assert "if nothing more arrives" in page
+    finish(served.database, study_id, urgency=None)
+    assert operator.get("/api/studies/1.2.1").json["complete_at"] is None
 
 
 def test_a_study_tells_its_timeline_its_verdicts_and_its_deliveries(
