@@ -29,7 +29,7 @@ from benchmarks.processes import (
 )
 from benchmarks.receivers import OURS, Conditions, Durability, Running, launch
 from benchmarks.soak_check import Findings, check
-from benchmarks.soak_senders import Journal, Orders, SoakSender
+from benchmarks.soak_senders import Journal, Orders, SoakSender, caller_context
 from benchmarks.template import Template
 
 _KINDS: Final = (MR, CT, DX)  # the most frequent first
@@ -47,6 +47,7 @@ class SoakPlan:
         gib: to send in all, evenly over the time; 0 is as much as goes.
         kill: kill -9 receiver processes now and then.
         files: a folder of DICOM files to send as well.
+        tls: over mutual TLS, all of it.
     """
 
     minutes: float
@@ -56,6 +57,7 @@ class SoakPlan:
     kill: bool
     durability: Durability
     files: Path | None
+    tls: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +104,7 @@ def add_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--seed", type=int, help="of what happens; printed")
     group.add_argument("--gib", type=float, default=10.0, help="to send; 0: no limit")
     group.add_argument("--kill", action="store_true", help="kill -9 receivers")
+    group.add_argument("--tls", action="store_true", help="send over mutual TLS")
     group.add_argument("--files", type=Path, help="DICOM files to send as well")
 
 
@@ -118,6 +121,7 @@ def plan_of(options: argparse.Namespace) -> SoakPlan:
             Durability, "power-loss" if durability == "both" else durability
         ),
         files=options.files,
+        tls=options.tls,
     )
 
 
@@ -126,13 +130,17 @@ def run(plan: SoakPlan, parent: Path | None) -> int:
     console = Console(highlight=False)
     console.print(
         f"seed {plan.seed}: {plan.senders} senders, {plan.minutes:g} minutes, "
-        f"{plan.durability}"
+        f"{plan.durability}{', TLS' if plan.tls else ''}"
     )
-    with places(parent, tls=False) as place:
+    with places(parent, tls=plan.tls) as place:
         folder = place.disk / "node"
-        running = launch(
-            OURS, Conditions(folder=folder, durability=plan.durability, nodelay=False)
+        conditions = Conditions(
+            folder=folder,
+            durability=plan.durability,
+            nodelay=False,
+            tls=place.certificates,
         )
+        running = launch(OURS, conditions)
         try:
             journal, moments, kills = _soak(plan, place, running, console)
             status = running.program.end()
@@ -169,6 +177,7 @@ def _soak(
         files=read_images(plan.files) if plan.files else [],
         bytes_per_second=plan.gib * (1 << 30) / seconds,
         ends_at=begun + seconds,
+        tls=caller_context(place.certificates) if place.certificates else None,
     )
     senders = [SoakSender(number, orders, journal) for number in range(plan.senders)]
     nemesis = Nemesis(running, Random(f"{plan.seed}-nemesis"))

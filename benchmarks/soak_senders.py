@@ -3,6 +3,7 @@
 import hashlib
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -12,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from benchmarks.part10 import Image
-from benchmarks.receivers import AE_TITLE
+from benchmarks.receivers import AE_TITLE, Certificates
 from benchmarks.template import Template, make_uid
 from benchmarks.wire import (
     ABORT,
@@ -80,6 +81,7 @@ class Orders:
         files: further images, sent as they are.
         bytes_per_second: of all senders together; 0 is no limit.
         ends_at: on the monotonic clock.
+        tls: of every association; None is plain TCP.
     """
 
     port: int
@@ -89,6 +91,7 @@ class Orders:
     files: Sequence[Image]
     bytes_per_second: float
     ends_at: float
+    tls: ssl.SSLContext | None = None
 
 
 class SoakSender(threading.Thread):
@@ -126,9 +129,7 @@ class SoakSender(threading.Thread):
             sop_class_uid=first.sop_class_uid,
             transfer_syntax_uid=first.transfer_syntax_uid,
         )
-        with connect(
-            "127.0.0.1", self._orders.port, seconds=_ANSWER_SECONDS
-        ) as connection:
+        with self._connect() as connection:
             length = associate(connection, titles)
             self._journal.count("associations")
             length = min(length, self._random.choice(_FRAGMENTS))
@@ -140,6 +141,16 @@ class SoakSender(threading.Thread):
                     return
             connection.sendall(RELEASE_RQ)
             read_pdu(connection)
+
+    def _connect(self) -> socket.socket:
+        plain = connect("127.0.0.1", self._orders.port, seconds=_ANSWER_SECONDS)
+        if self._orders.tls is None:
+            return plain
+        try:
+            return self._orders.tls.wrap_socket(plain)
+        except BaseException:
+            plain.close()
+            raise
 
     def _send(
         self, connection: socket.socket, image: Image, length: int, *, message_id: int
@@ -217,6 +228,14 @@ class SoakSender(threading.Thread):
         if share:
             due = self._begun + self._sent_bytes / share
             time.sleep(max(0.0, min(due, self._orders.ends_at) - time.monotonic()))
+
+
+def caller_context(certificates: Certificates) -> ssl.SSLContext:
+    """Make the TLS of callers that the node knows."""
+    context = ssl.create_default_context(cafile=certificates.ca)
+    context.check_hostname = False  # AE titles, not host names, name DICOM peers
+    context.load_cert_chain(certificates.certificate, certificates.private_key)
+    return context
 
 
 def _message(image: Image, message_id: int, length: int) -> bytes:
