@@ -1,18 +1,28 @@
 """Which instances were refused, and why: the latest of them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from itertools import groupby
 from typing import Any, Final
 
-from sqlalchemy import Connection, Select, delete, exists, func, insert, or_, select
+from sqlalchemy import (
+    Connection,
+    Select,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    or_,
+    select,
+)
 
 from db.columns import AnyRow
 from db.desk_tables import refusals
 from db.engine import Database
-from db.tables import instances
-from dicom_node.core.refusal import RefusedInstance
+from db.tables import instances, studies, versions
+from dicom_node.core.refusal import SHORTER_THAN_RECEIVED, RefusedInstance
 from dicom_node.core.types import TimelineEvent
 
 # Whoever sends rubbish for days must not fill the disk: the oldest rows go.
@@ -61,6 +71,42 @@ def record(
     with database.write(durable=durable) as connection:
         connection.execute(insert(refusals), [asdict(item) for item in refused])
         connection.execute(delete(refusals).where(refusals.c.id <= latest - KEPT))
+
+
+def complete(database: Database, found: RefusedInstance, key: str) -> RefusedInstance:
+    """Add to a file in quarantine what its row says; unchanged where it has none.
+
+    Args:
+        key: of the file.
+    """
+    query = (
+        select(
+            versions.c.calling_ae_title,
+            versions.c.peer_address,
+            versions.c.sop_class_uid,
+            versions.c.transfer_syntax_uid,
+            instances.c.sop_instance_uid,
+            studies.c.study_instance_uid,
+            studies.c.accession_number,
+        )
+        .join(instances, versions.c.instance_id == instances.c.id)
+        .join(studies, instances.c.study_id == studies.c.id)
+        .where(versions.c.file_key == key)
+    )
+    with database.read() as connection:
+        row = connection.execute(query).first()
+    if row is None:
+        return found
+    return replace(
+        found,
+        calling_ae_title=row.calling_ae_title,
+        peer_address=row.peer_address,
+        sop_class_uid=row.sop_class_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        study_instance_uid=row.study_instance_uid,
+        accession_number=row.accession_number,
+    )
 
 
 def list_refusals(
@@ -148,7 +194,15 @@ def _has_key(key: str) -> Any:
 
 def _select() -> "Select[*tuple[Any, ...]]":
     same = instances.c.sop_instance_uid == refusals.c.sop_instance_uid
-    return select(refusals, exists().where(same).label("here"))
+    # What lost its file kept its row: it is here once it has come again.
+    again = exists().where(
+        same,
+        versions.c.instance_id == instances.c.id,
+        versions.c.repeated_at >= refusals.c.at,
+    )
+    lost = refusals.c.reason == SHORTER_THAN_RECEIVED
+    here = case((lost, again), else_=exists().where(same))
+    return select(refusals, here.label("here"))
 
 
 def _line(row: AnyRow) -> RefusalLine:

@@ -30,6 +30,7 @@ from dicom_node.deliver.prover import provers_of
 from dicom_node.deliver.retry import ExponentialBackoff
 from dicom_node.messaging import build_suggest, build_writers
 from dicom_node.observe.metrics import ReceiveMetrics
+from dicom_node.quarantine import telling
 from dicom_node.receive.acceptor import Acceptor, ReceiveParts
 from dicom_node.receive.compare import FileCompare
 from dicom_node.receive.congestion import Congestion, Supplies
@@ -158,6 +159,7 @@ def reconcile_instances(settings: Settings, database: Database) -> ReconcileRepo
         recorded_keys=partial(db.instances.recorded_keys, database),
         latest=db.instances.latest_keys(database, seconds=_UNSYNCED_SECONDS),
         pruned_keys=db.retention.pruned_keys(database),
+        on_quarantined=telling(database, settings.node.ae_title),
     )
 
 

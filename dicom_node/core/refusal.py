@@ -6,6 +6,9 @@ from typing import Final
 
 # Of one association; how many more there were stands in its own record.
 TOLD_PER_ASSOCIATION: Final = 100
+# Of files in quarantine. The first was acknowledged: its row stays, without a file.
+SHORTER_THAN_RECEIVED: Final = "the file on the disk is shorter than what was received"
+FOUND_UNUSABLE: Final = "a file was found on the disk that cannot be used"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

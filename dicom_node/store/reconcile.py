@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dicom_node.core.errors import CannotUnderstand, DoesNotMatch, ReceiveError
+from dicom_node.core.refusal import SHORTER_THAN_RECEIVED
 from dicom_node.store.files import (
     FILE_SUFFIX,
     KEY,
@@ -20,7 +21,12 @@ log = logging.getLogger("dicom_node.store")
 
 QUARANTINE = "quarantine"
 Adopt = Callable[[str, Path], bool]
+Quarantined = Callable[[str, Path, ReceiveError], None]
 RecordedKeys = Callable[[Sequence[str]], frozenset[str]]
+
+
+def _tell_nobody(_key: str, _path: Path, _error: ReceiveError) -> None:
+    """Leave it at the count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +56,7 @@ def reconcile(
     recorded_keys: RecordedKeys,
     latest: Iterable[tuple[str, int]] = (),
     pruned_keys: Iterable[str] = (),
+    on_quarantined: Quarantined = _tell_nobody,
 ) -> ReconcileReport:
     """Remove part files, adopt files without rows, report rows without files.
 
@@ -67,10 +74,12 @@ def reconcile(
             a power cut may have emptied a file that nobody synced.
         pruned_keys: of the known ones, those whose files retention removes: they are
             not missed, and what a crash left of them is not touched here.
+        on_quarantined: hears of each file in quarantine: its key, where it lies now,
+            and why.
     """
     pruned = {bytes.fromhex(key) for key in pruned_keys}
     missing = {bytes.fromhex(key) for key in known_keys} - pruned
-    quarantined = _quarantine_short(store, latest)
+    quarantined = _quarantine_short(store, latest, on_quarantined)
     parts = adopted = repeats = 0
     for path in _files(store.folder):
         if path.suffix == PART_SUFFIX:
@@ -96,7 +105,7 @@ def reconcile(
             except (CannotUnderstand, DoesNotMatch) as error:
                 if recorded_keys([key]):
                     continue
-                _quarantine(store.folder, path, error)
+                on_quarantined(key, _quarantine(store.folder, path, error), error)
                 quarantined += 1
     report = ReconcileReport(
         parts_removed=parts,
@@ -109,7 +118,9 @@ def reconcile(
     return report
 
 
-def _quarantine_short(store: FileStore, latest: Iterable[tuple[str, int]]) -> int:
+def _quarantine_short(
+    store: FileStore, latest: Iterable[tuple[str, int]], on_quarantined: Quarantined
+) -> int:
     found = 0
     for key, size_bytes in latest:
         path = store.path(key)
@@ -118,7 +129,8 @@ def _quarantine_short(store: FileStore, latest: Iterable[tuple[str, int]]) -> in
         except FileNotFoundError:
             continue
         if short:
-            _quarantine(store.folder, path, CannotUnderstand("shorter than its row"))
+            error = CannotUnderstand(SHORTER_THAN_RECEIVED)
+            on_quarantined(key, _quarantine(store.folder, path, error), error)
             found += 1
     return found
 
@@ -153,11 +165,13 @@ def _remove_dead(path: Path) -> bool:
         return unused
 
 
-def _quarantine(folder: Path, path: Path, error: ReceiveError) -> None:
-    target = folder / QUARANTINE
-    target.mkdir(mode=0o700, exist_ok=True)
-    path.rename(target / path.name)
+def _quarantine(folder: Path, path: Path, error: ReceiveError) -> Path:
+    """Put a file into quarantine; return where it lies there."""
+    target = folder / QUARANTINE / path.name
+    target.parent.mkdir(mode=0o700, exist_ok=True)
+    path.rename(target)
     log.warning("file quarantined", extra={"reason": type(error).__name__})
+    return target
 
 
 def _tell(report: ReconcileReport) -> None:
