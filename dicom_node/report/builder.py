@@ -16,7 +16,7 @@ from dicom_node.core.ids import (
 )
 from dicom_node.core.states import Outcome, ReportKind
 from dicom_node.core.types import InputFile, Prediction, Report
-from dicom_node.report.encoding import finished_report
+from dicom_node.report.encoding import finished_forms
 from dicom_node.report.evidence import (
     Evidence,
     evidence_items,
@@ -125,15 +125,13 @@ class StructuredReportBuilder:
                 report.PredecessorDocumentsSequence = evidence_items(
                     evidence.study_instance_uid, replaced
                 )
-            made.append(
-                finished_report(
-                    report,
-                    evidence.source,
-                    kind=ReportKind.SR,
-                    node_version=self.equipment.node_version,
-                )
-            )
-        return tuple(made)
+            made.append(report)
+        return finished_forms(
+            made,
+            evidence.source,
+            kind=ReportKind.SR,
+            node_version=self.equipment.node_version,
+        )
 
 
 def report_uid(

@@ -1,12 +1,16 @@
 """Objects as files: in their source's character set, read back before they leave."""
 
 import hashlib
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Final
 
 from pydicom import dcmread, dcmwrite
-from pydicom.charset import python_encoding
+from pydicom.charset import default_encoding, python_encoding
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian
 
@@ -35,9 +39,35 @@ def finished_report(
     Raises:
         ReportError: a text cannot be written in any character set.
     """
-    made.file_meta = file_meta(made.SOPClassUID, made.SOPInstanceUID, node_version)
-    content = encode(made, _defined_terms(source))
-    report = Report(
+    (finished,) = finished_forms([made], source, kind=kind, node_version=node_version)
+    return finished
+
+
+def finished_forms(
+    forms: Sequence[Dataset], source: Dataset, *, kind: ReportKind, node_version: str
+) -> tuple[tuple[Report, bytes], ...]:
+    """Encode the forms of one object, such as a report in several SOP classes.
+
+    Elements that they share, as the same Python objects, are encoded once: that is
+    most of the time.
+
+    Args:
+        source: whose character set they take.
+
+    Raises:
+        ReportError: a text cannot be written in any character set.
+    """
+    for made in forms:
+        made.file_meta = file_meta(made.SOPClassUID, made.SOPInstanceUID, node_version)
+    contents = encode(forms, _defined_terms(source))
+    return tuple(
+        (_report_of(made, content, kind), content)
+        for made, content in zip(forms, contents, strict=True)
+    )
+
+
+def _report_of(made: Dataset, content: bytes, kind: ReportKind) -> Report:
+    return Report(
         sop_class_uid=SOPClassUID(str(made.SOPClassUID)),
         sop_instance_uid=SOPInstanceUID(str(made.SOPInstanceUID)),
         series_instance_uid=SeriesInstanceUID(str(made.SeriesInstanceUID)),
@@ -45,26 +75,29 @@ def finished_report(
         sha256=hashlib.sha256(content).hexdigest(),
         kind=kind,
     )
-    return report, content
 
 
-def encode(report: Dataset, terms: list[str] | None) -> bytes:
-    """Write the report in its source's character set, in UTF-8 if that loses text.
+def encode(forms: Sequence[Dataset], terms: list[str] | None) -> tuple[bytes, ...]:
+    """Write objects in their source's character set, in UTF-8 if that loses text.
 
     Args:
         terms: the source's Specific Character Set, None if it is not usable; []
             stands for the default repertoire.
+
+    Raises:
+        ReportError: a text cannot be written in any character set.
     """
-    meant = _texts(report)
-    if terms is not None and _holds(terms, meant):
-        content = _write(report, terms)
-        sure = content is not None and _cannot_change(terms, meant)
-        if content is not None and (sure or _reads_back(content, meant)):
-            return content
-    content = _write(report, [_UTF_8])
-    if content is None or not _reads_back(content, meant):
+    meant = _texts_of(forms)
+    every = [text for texts in meant for text in texts]
+    if terms is not None and _holds(terms, every):
+        contents = _write(forms, terms)
+        sure = contents is not None and _cannot_change(terms, every)
+        if contents is not None and (sure or _read_back(contents, meant)):
+            return contents
+    contents = _write(forms, [_UTF_8])
+    if contents is None or not _read_back(contents, meant):
         raise ReportError("a text of the source cannot be written in any character set")
-    return content
+    return contents
 
 
 def _holds(terms: list[str], texts: list[str]) -> bool:
@@ -99,23 +132,48 @@ def _defined_terms(source: Dataset) -> list[str] | None:
     return terms if known else None
 
 
-def _write(report: Dataset, terms: list[str]) -> bytes | None:
+def _write(forms: Sequence[Dataset], terms: list[str]) -> tuple[bytes, ...] | None:
+    written: dict[int, bytes] = {}
+    try:
+        return tuple(_write_form(one, terms, written) for one in forms)
+    except UnicodeError:
+        return None
+
+
+def _write_form(report: Dataset, terms: list[str], written: dict[int, bytes]) -> bytes:
+    """Write a Part 10 file.
+
+    Args:
+        written: by the id of its element, what was written of earlier forms.
+    """
     if terms:
         report.SpecificCharacterSet = terms if len(terms) > 1 else terms[0]
     elif "SpecificCharacterSet" in report:
         del report.SpecificCharacterSet
+    frame = Dataset()
+    frame.file_meta = report.file_meta
     buffer = BytesIO()
-    try:
-        dcmwrite(
-            buffer,
-            report,
-            implicit_vr=False,
-            little_endian=True,
-            enforce_file_format=True,
-        )
-    except UnicodeError:
-        return None
+    dcmwrite(
+        buffer, frame, implicit_vr=False, little_endian=True, enforce_file_format=True
+    )
+    for element in report:  # in the order of their tags, as they have to be
+        if id(element) not in written:
+            written[id(element)] = _encode_element(element, terms)
+        buffer.write(written[id(element)])
     return buffer.getvalue()
+
+
+def _encode_element(element: DataElement, terms: list[str]) -> bytes:
+    alone = Dataset()
+    alone.add(element)
+    stream = DicomBytesIO()
+    stream.is_little_endian, stream.is_implicit_VR = True, False
+    write_dataset(stream, alone, terms or default_encoding)
+    return stream.getvalue()
+
+
+def _read_back(contents: Sequence[bytes], meant: Sequence[list[str]]) -> bool:
+    return all(map(_reads_back, contents, meant))
 
 
 def _reads_back(content: bytes, meant: list[str]) -> bool:
@@ -126,15 +184,26 @@ def _reads_back(content: bytes, meant: list[str]) -> bool:
     )
 
 
+def _texts_of(forms: Sequence[Dataset]) -> list[list[str]]:
+    """Return the texts of each, of an element that they share looked at once."""
+    found: dict[int, list[str]] = {}
+    for form in forms:
+        for element in form:
+            if id(element) not in found:
+                found[id(element)] = _element_texts(element)
+    return [[text for one in form for text in found[id(one)]] for form in forms]
+
+
 def _texts(dataset: Dataset) -> list[str]:
     """Return every text of a data set, in the order of its elements."""
-    found: list[str] = []
-    for element in dataset:
-        if element.VR == "SQ":
-            for item in element.value:
-                found += _texts(item)
-        elif element.VR in _TEXT_VRS:
-            many = element.value
-            values = many if isinstance(many, MultiValue | list) else [many]
-            found += [str(one).rstrip(" ") for one in values if one is not None]
-    return found
+    return [text for element in dataset for text in _element_texts(element)]
+
+
+def _element_texts(element: DataElement) -> list[str]:
+    if element.VR == "SQ":
+        return [text for item in element.value for text in _texts(item)]
+    if element.VR not in _TEXT_VRS:
+        return []
+    many = element.value
+    values = many if isinstance(many, MultiValue | list) else [many]
+    return [str(one).rstrip(" ") for one in values if one is not None]
