@@ -32,6 +32,7 @@ _ITEMS: Final = frozenset((0x10, _CONTEXT, _USER_INFORMATION))
 # Implementation class and version, role, extended and common extended negotiation:
 # where their UID or text starts. Nothing is lost with one that is none.
 _TEXTS: Final = {0x52: 0, 0x54: 2, 0x55: 0, 0x56: 2, 0x57: 2}
+_ROLES: Final = 0x54
 _VERSION_NAME: Final = 0x55
 _MAX_VERSION_NAME: Final = 16
 _USER_ITEMS: Final = range(0x51, 0x5A)
@@ -125,6 +126,8 @@ def _is_to_be_ignored(kind: int, value: bytes) -> bool:
         return False
     start = _TEXTS[kind]
     stop = start + int.from_bytes(value[:start]) if start else len(value)
+    if kind == _ROLES and any(role > 1 for role in value[stop:]):
+        return True  # PS3.7 Table D.3-9 knows 0 and 1
     text = value[start:stop].rstrip(b"\0 ")
     most = _MAX_VERSION_NAME if kind == _VERSION_NAME else _MAX_NAME
     return not text.isascii() or len(text) > most

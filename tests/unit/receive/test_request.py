@@ -170,6 +170,7 @@ def counted(name: bytes) -> bytes:
         user_item(0x55, b"A VERSION OF MORE THAN 16"),
         user_item(0x55, "版本".encode()),
         user_item(0x54, counted(TOO_LONG) + b"\1\1"),
+        user_item(0x54, counted(b"1.2.840.10008.5.1.4.1.1.2") + b"\2\x09"),
         user_item(0x56, counted(b"\xff") + b"\2"),
         user_item(0x57, counted(TOO_LONG) + counted(b"1.2") + bytes(2)),
     ],
