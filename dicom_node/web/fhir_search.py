@@ -20,7 +20,7 @@ Resource = Mapping[str, object]
 PAGE_MAX: Final = 200
 PAGE_SIZE: Final = 50
 VALUES_MAX: Final = 50
-VALUE_LENGTH_MAX: Final = 4000
+VALUE_LENGTH_MAX: Final = 1000
 _KNOWN: Final = frozenset(
     {"_id", "identifier", "accession", "_lastUpdated", "_count", "_format", "_after"}
 )

@@ -31,7 +31,7 @@ _TOKEN: Final = rf"(?:{_PART}+(?:\|{_PART}*)?|\|{_PART}+)"
 
 def _alternatives(one: str) -> Schema:
     pattern = rf"^,*{one}(?:,+{one}){{0,{VALUES_MAX - 1}}},*$"
-    return {"type": "string", "pattern": pattern, "maxLength": VALUE_LENGTH_MAX}
+    return {"type": "string", "pattern": pattern}
 
 
 # A day that there is, leap years included: HL7 FHIR R4 datatypes (dateTime).
@@ -150,7 +150,8 @@ def _told_in_fhir(one: Operation) -> Operation:
 def _search_params(kind: str) -> Iterator[Param]:
     for name, _, text in PARAMETERS:
         if searches_by(kind, name):
-            yield Param(name=name, text=text, schema=_SCHEMAS[name])
+            bound = f"; {VALUE_LENGTH_MAX} signs at most"
+            yield Param(name=name, text=text + bound, schema=_SCHEMAS[name])
 
 
 def _page(kind: str) -> Schema:

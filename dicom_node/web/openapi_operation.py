@@ -22,6 +22,7 @@ _REFUSALS: Final = {
     403: "the role does not reach",
     413: "the request has a body that is too large",
     421: "the page is not known by the name in the Host header",
+    431: "the address and the headers are too long together",
     503: "the database does not answer",
 }
 
@@ -100,7 +101,11 @@ def _parameter(param: Param, place: str) -> dict[str, Any]:
 
 
 def _refusal(one: Operation, status: int, text: str) -> dict[str, Any]:
-    plain = status in (413, 421)  # the guard's, before anybody knows who wants JSON
+    plain = status in (
+        413,
+        421,
+        431,
+    )  # the guard's, before anybody knows who wants JSON
     content = {"text/plain": {"schema": {"type": "string"}}}
     if not plain:
         media_type, schema = one.error
