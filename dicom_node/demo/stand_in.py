@@ -10,7 +10,7 @@ from pynetdicom.dimse_primitives import C_STORE
 from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # pynetdicom makes these names at import
 
 # Also quiets pynetdicom's loggers, for the role of SCP too.
-from dicom_node.deliver.association import MAX_PDU_BYTES
+from dicom_node.deliver.caller import MAX_PDU_BYTES
 
 AE_TITLE = "DEMOPACS"
 _SUCCESS, _OUT_OF_RESOURCES = 0x0000, 0xA700
