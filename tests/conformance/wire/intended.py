@@ -66,10 +66,10 @@ NEGOTIATION: Final = {
         ("answer 0: *", "answer 1: released"),
         SILENT,
     ),
-    "an empty abstract syntax": Intended(
-        "PS3.8 9.3.2.2.1: a context proposes an abstract syntax, here is none",
-        ("answer 0: aborted by user",),
+    "an abstract syntax of 65 characters": Intended(
+        "PS3.8 9.3.3.2: each context has its own result, 3 is of its abstract syntax",
         ("answer 0: *", "answer 1: released"),
+        ABORTED,
     ),
     "the same context id twice": Intended(
         "PS3.8 7.1.1.13: a context id is unique within the association",
