@@ -196,9 +196,9 @@ def _as_picture(planes: Image) -> Picture.Image:
     thin = max(-(-max(rows, columns) // _MOST_PIXELS), 1)
     if thin > 1:
         planes = _block_means(planes, thin)
-    is_ours = planes.flags.writeable
-    grey = np.nan_to_num(planes, copy=not is_ours, nan=0.0, posinf=1.0, neginf=0.0)
-    np.clip(grey, 0, 1, out=grey)
+    # Unlike `clip`, `fmax` makes 0 of what is no number.
+    grey = np.fmax(planes, 0, out=planes if planes.flags.writeable else None)
+    np.fmin(grey, 1, out=grey)
     grey *= 255
     values = np.rint(grey, out=grey).astype(np.uint8)
     if len(values) == 1:
