@@ -22,7 +22,11 @@ from db.columns import AnyRow
 from db.desk_tables import refusals
 from db.engine import Database
 from db.tables import instances, studies, versions
-from dicom_node.core.refusal import SHORTER_THAN_RECEIVED, RefusedInstance
+from dicom_node.core.refusal import (
+    SHORTER_THAN_RECEIVED,
+    RefusedInstance,
+    remedy_of,
+)
 from dicom_node.core.types import TimelineEvent
 
 # Whoever sends rubbish for days must not fill the disk: the oldest rows go.
@@ -147,6 +151,7 @@ def refusal_events(
                 "instances": len(group),
                 "reason": reason,
                 "status": f"0x{status:04X}",
+                "what_to_do": remedy_of(status, reason),
             },
         )
 

@@ -9,6 +9,7 @@ from db.engine import Database
 from db.refusals import RefusalLine, RefusalQuery, list_refusals
 from dicom_node.commands.associations import document, name_of, print_associations
 from dicom_node.commands.screen import console, print_json
+from dicom_node.core.refusal import remedy_of
 
 
 def print_refused(database: Database, *, key: str, limit: int, as_json: bool) -> None:
@@ -52,7 +53,11 @@ def _describe(line: RefusalLine) -> str:
         f"{one.sop_instance_uid or '(no UID)'}, study "
         f"{one.study_instance_uid or '(not read)'}, accession number "
         f"{one.accession_number or '(none)'}: {one.reason} (0x{one.status:04X})"
-        + (", here by now" if line.here else "")
+        + (
+            ", here by now"
+            if line.here
+            else f". What to do: {remedy_of(one.status, one.reason)}"
+        )
     )
 
 
@@ -61,6 +66,7 @@ def _document(line: RefusalLine) -> dict[str, Any]:
     return asdict(one) | {
         "status": f"0x{one.status:04X}",
         "sop_class_name": name_of(one.sop_class_uid),
+        "what_to_do": remedy_of(one.status, one.reason),
         "transfer_syntax_name": name_of(one.transfer_syntax_uid),
         "here": line.here,
     }

@@ -78,8 +78,9 @@ def _show(options: argparse.Namespace, database: Database, quiet: QuietTimes) ->
 def _say_nothing(database: Database, key: str) -> str:
     said = "no study with this Study Instance UID or Accession Number was received"
     if count := count_refusals(database, key):
+        images = "1 of its images was" if count == 1 else f"{count} of its images were"
         return (
-            f"{said}, but {count} of its images were refused: `dicom-node show "
+            f"{said}, but {images} refused: `dicom-node show "
             "--refused` with the same UID or number says why"
         )
     return (

@@ -37,3 +37,92 @@ class RefusedInstance:
     status: int
     reason: str
     size_bytes: int
+
+
+_FULL: Final = (
+    "nothing, if the sender tries again by itself; else make room on the node's disk "
+    "or mend its database, which the page Health names, and have the image sent again"
+)
+_OTHER_OBJECT: Final = (
+    "the sender announces another object than it sends: have its maker mend that, or "
+    "send the image from the archive"
+)
+_OUR_FAULT: Final = (
+    "send the image again; if that fails too, the node's log has the class of the error"
+)
+_LIMIT: Final = (
+    "if the image is as it should be, raise the limit in [receive] of the node's "
+    "configuration, restart it and send the image again"
+)
+_DAMAGED: Final = (
+    "send the image again: it was damaged on its way or where it came from; if the "
+    "same comes, export it anew from its source"
+)
+_NO_UID: Final = (
+    "correct the identifiers where the image was made: without valid UIDs no result "
+    "can refer to it; other images of the study are not affected"
+)
+_CONTRADICTS: Final = (
+    "correct the image where it was made, its header contradicts its pixels; other "
+    "images of the study are not affected"
+)
+_LOST: Final = (
+    "send the image again: a power cut or a failing disk took it after it had been "
+    "received; check the disk"
+)
+_FOUND: Final = (
+    "send the study again if the image is missing; the file stays in the folder "
+    "quarantine of the node until somebody removes it"
+)
+_AT_THE_SOURCE: Final = (
+    "correct the image where it was made and send it again; other images of the study "
+    "are not affected"
+)
+# What a text says, and what then helps; the first that fits counts.
+_BY_REASON: Final = (
+    (SHORTER_THAN_RECEIVED, _LOST),
+    (FOUND_UNUSABLE, _FOUND),
+    ("UID", _NO_UID),
+    ("the limit", _LIMIT),
+    ("max_element_bytes", _LIMIT),
+    ("too deep", _LIMIT),
+    ("too many", _LIMIT),
+    ("takes too long", _LIMIT),
+    ("Rows or Columns", _CONTRADICTS),
+    ("Bits Allocated", _CONTRADICTS),
+    ("Samples per Pixel", _CONTRADICTS),
+    ("Number of Frames", _CONTRADICTS),
+    ("shorter than", _DAMAGED),
+    ("cut off", _DAMAGED),
+    ("not deflated", _DAMAGED),
+    ("malformed", _DAMAGED),
+    ("no data set", _DAMAGED),
+    ("as long as it was", _DAMAGED),
+)
+REMEDIES: Final = frozenset(
+    (
+        *(_FULL, _OTHER_OBJECT, _OUR_FAULT, _AT_THE_SOURCE),
+        *(remedy for _, remedy in _BY_REASON),
+    )
+)
+
+
+def remedy_of(status: int, reason: str) -> str:
+    """Say what helps an instance that was refused.
+
+    Args:
+        status, reason: of `RefusedInstance`.
+
+    Source: PS3.4 B.2.3 (0xA7xx out of resources, 0xA9xx does not match, 0xCxxx cannot
+    understand).
+    """
+    if status >> 8 == 0xA7:
+        return _FULL
+    if status >> 8 == 0xA9:
+        return _OTHER_OBJECT
+    if status >> 12 != 0xC:
+        return _OUR_FAULT
+    for part, remedy in _BY_REASON:
+        if part in reason:
+            return remedy
+    return _AT_THE_SOURCE

@@ -14,6 +14,7 @@ from db.desk_suggestions import SuggestionLine
 from db.queries import Backlog
 from db.refusals import RefusalLine
 from dicom_node.core.quiet import QuietTimes
+from dicom_node.core.refusal import remedy_of
 from dicom_node.core.states import StudyState, WorkState
 
 if TYPE_CHECKING:
@@ -125,7 +126,12 @@ def worklist_entry(line: StudyLine) -> Document:
 def refusal(line: RefusalLine) -> Document:
     """Return a refused instance."""
     one = line.instance
-    return _plain(asdict(one) | {"status": f"0x{one.status:04X}", "here": line.here})
+    more = {
+        "status": f"0x{one.status:04X}",
+        "what_to_do": remedy_of(one.status, one.reason),
+        "here": line.here,
+    }
+    return _plain(asdict(one) | more)
 
 
 def queues(found: Backlog) -> Document:

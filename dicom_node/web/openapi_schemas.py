@@ -181,6 +181,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         status=TEXT,
         reason=TEXT,
         size_bytes=WHOLE,
+        what_to_do=TEXT,
         here=YES_NO,
     ),
     "Queues": record(

@@ -2,9 +2,8 @@
 
 import gzip
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
-from threading import BoundedSemaphore, Lock
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 from starlette.requests import Request
@@ -16,10 +15,12 @@ from db.desk_reports import ReportLine
 from dicom_node.core.errors import PixelError, ReportError
 from dicom_node.core.states import ReportKind
 from dicom_node.web.desk import Desk
+from dicom_node.web.drawers import Busy, Drawers, Drawing
 from dicom_node.web.pages_study import load_study, read_number
 from dicom_node.web.problems import Problem
 from dicom_node.web.surroundings import words_for
 from dicom_node.web.templates import render
+from dicom_node.web.tiles import tile, wants_tile
 
 if TYPE_CHECKING:
     from dicom_node.web.picture_presets import Asked
@@ -27,36 +28,24 @@ if TYPE_CHECKING:
 _FRAME_MAX: Final = 1_000_000
 _SIDE_MAX: Final = 1536
 _SIDE_LEAST: Final = 32
-# Decoding takes memory: so many at once, and for so long another request waits.
-_AT_ONCE: Final = 2
-_WAIT_SECONDS: Final = 20.0
 _CACHE_BYTES: Final = 64 << 20
 _DICOM: Final = "application/dicom"
 _NUMBER_MAX: Final = 2**31 - 1
-
-Key = tuple[str, int, str, int]
 
 
 class Frames:
     """Frames of images, decoded for a browser; the latest are kept."""
 
-    def __init__(self) -> None:
-        self._decoding = BoundedSemaphore(_AT_ONCE)
+    def __init__(self, drawers: Drawers | None = None) -> None:
+        self._drawers = drawers or Drawers()
         self._lock = Lock()
-        self._kept: OrderedDict[Key, bytes] = OrderedDict()
+        self._kept: OrderedDict[Drawing, bytes] = OrderedDict()
         self._size = 0
 
     def levels(self, request: Request) -> Response:
         """Answer with a frame to be windowed by the page's script."""
         path, frame, asked = _wanted(request)
-
-        def make() -> bytes:
-            from dicom_node.web.pictures import pack_picture, read_picture
-
-            packed = pack_picture(read_picture(path, frame, asked))
-            return gzip.compress(packed, compresslevel=1)
-
-        content = self._get((str(path), frame, repr(asked), 0), make)
+        content = self._get(Drawing(path=path, frame=frame, asked=asked, packed=True))
         if "gzip" not in request.headers.get("accept-encoding", ""):
             return Response(
                 gzip.decompress(content), media_type="application/octet-stream"
@@ -68,59 +57,57 @@ class Frames:
         )
 
     def picture(self, request: Request) -> Response:
-        """Answer with a frame as a PNG."""
+        """Answer with a frame as a PNG, or with a tile that says why there is none."""
         path, frame, asked = _wanted(request)
-        preset = request.query_params.get("preset", "")[:32]
         side = read_number(request.query_params.get("side", ""), most=_SIDE_MAX)
-        side = max(side, _SIDE_LEAST) if side else _SIDE_MAX
-
-        def make() -> bytes:
-            from dicom_node.web.pictures import draw_picture, read_picture
-
-            found = read_picture(path, frame, asked)
-            return draw_picture(found, preset=preset, side=side)
-
-        key = (str(path), frame, f"{preset} {asked}", side)
-        return Response(self._get(key, make), media_type="image/png")
+        wanted = Drawing(
+            path=path,
+            frame=frame,
+            asked=asked,
+            preset=request.query_params.get("preset", "")[:32],
+            side=max(side, _SIDE_LEAST) if side else _SIDE_MAX,
+        )
+        return self._png(request, wanted)
 
     def summary(self, request: Request) -> Response:
         """Answer with the picture of a Secondary Capture of ours."""
+        from dicom_node.web.picture_presets import Asked  # loads numpy
+
         desk, line = _report(request)
         if line.kind is not ReportKind.SC:
             raise Problem(404, "this report is no picture")
         path = desk.report_path(line.file_key)
+        wanted = Drawing(path=path, frame=1, asked=Asked(), side=_SIDE_MAX)
+        return self._png(request, wanted)
 
-        def make() -> bytes:
-            from dicom_node.web.picture_presets import Asked
-            from dicom_node.web.pictures import draw_picture, read_picture
+    def _png(self, request: Request, wanted: Drawing) -> Response:
+        try:
+            return Response(self._get(wanted), media_type="image/png")
+        except Problem as problem:
+            if not wants_tile(request):
+                raise
+            return tile(request, problem)
 
-            return draw_picture(read_picture(path, 1, Asked()))
-
-        key = (str(path), 1, "", _SIDE_MAX)
-        return Response(self._get(key, make), media_type="image/png")
-
-    def _get(self, key: Key, make: Callable[[], bytes]) -> bytes:
+    def _get(self, wanted: Drawing) -> bytes:
         """Return what is kept, or make it.
 
         Raises:
             Problem: it cannot be made, or too many others want something.
         """
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        if not self._decoding.acquire(timeout=_WAIT_SECONDS):
-            raise Problem(503, "too many images are being decoded: try again")
+            if wanted in self._kept:
+                self._kept.move_to_end(wanted)
+                return self._kept[wanted]
         try:
-            content = make()
+            content = self._drawers.draw(wanted)
         except PixelError as error:
             raise Problem(422, f"the image cannot be shown: {error}") from None
-        finally:
-            self._decoding.release()
-        self._keep(key, content)
+        except Busy as error:
+            raise Problem(503, str(error)) from None
+        self._keep(wanted, content)
         return content
 
-    def _keep(self, key: Key, content: bytes) -> None:
+    def _keep(self, key: Drawing, content: bytes) -> None:
         with self._lock:
             if key not in self._kept and len(content) <= _CACHE_BYTES:
                 self._kept[key] = content

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 import db.associations
 from db.refusals import RefusalLine, RefusalQuery, callers, list_refusals
+from dicom_node.core.refusal import remedy_of
 from dicom_node.core.types import AssociationRecord
 from dicom_node.web.desk import Desk
 from dicom_node.web.pages_study import read_number
@@ -33,6 +34,7 @@ class RefusedImage:
     line: RefusalLine
     what: str
     reason: str
+    remedy: str
     status: str
 
 
@@ -104,6 +106,7 @@ def _image(t: Catalogue, line: RefusalLine) -> RefusedImage:
         line=line,
         what=" · ".join(filter(None, names)),
         reason=t.say(one.reason),
+        remedy="" if line.here else t.say(remedy_of(one.status, one.reason)),
         status=f"0x{one.status:04X}",
     )
 

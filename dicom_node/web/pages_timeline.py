@@ -107,7 +107,7 @@ def _refusals(t: Catalogue, page: StudyPage) -> Iterator[Line]:
                     calling=told["calling_ae_title"],
                     reason=t.say(str(told["reason"])),
                 ),
-                detail=str(told["status"]),
+                detail=f"{told['status']} · {t.say(str(told['what_to_do']))}",
                 kind="bad",
             )
 

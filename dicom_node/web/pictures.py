@@ -29,7 +29,7 @@ Bytes = npt.NDArray[np.uint8]
 SIDE_MAX: Final = 1536
 LEVELS: Final = 65535  # of grey; one more stands for padding
 PADDING: Final = LEVELS
-_LIMITS: Final = PixelLimits(
+LIMITS: Final = PixelLimits(
     frame_bytes=256 << 20, inflated_bytes=256 << 20, seconds=20.0
 )
 
@@ -71,7 +71,7 @@ def read_picture(path: Path, frame_number: int, asked: Asked) -> Picture:
     Raises:
         PixelError: it cannot be decoded, or is larger than a page may load.
     """
-    source = open_image(path, limits=_LIMITS)
+    source = open_image(path, limits=LIMITS)
     if not 1 <= frame_number <= source.number_of_frames:
         raise PixelError("there is no frame with this number")
     with np.errstate(all="ignore"):

@@ -37,12 +37,14 @@ class Catalogue:
     sentences: tuple[Sentence, ...]
 
     def __call__(self, key: str, **values: object) -> str:
-        """Return the words of a key with the values put in.
+        """Return the words of a key with the values put in; of one thing, its singular.
 
         Raises:
             KeyError: there is no such key.
         """
         found = self.words[key]
+        if values.get("n") == 1:
+            found = self.words.get(f"{key}_one", found)
         return found.format(**values) if values else found
 
     def name(self, group: str, value: str) -> str:

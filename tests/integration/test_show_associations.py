@@ -170,7 +170,7 @@ def test_who_asks_for_a_study_that_was_refused_is_told_so(
     db.refusals.record(database, [REFUSED])
     database.close()
     assert main(["show", "--config", str(config), "1.2.3"]) == 1
-    assert "1 of its images were refused" in capsys.readouterr().err
+    assert "1 of its images was refused" in capsys.readouterr().err
     assert main(["show", "--config", str(config), "1.2.5"]) == 1
     assert "show --refused" in capsys.readouterr().err
 

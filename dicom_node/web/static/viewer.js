@@ -13,7 +13,8 @@
       const says = document.createElement("p");
       says.className = "say";
       says.textContent = words.broken;
-      stage.replaceChildren(says);
+      says.setAttribute("role", "alert");
+      stage.append(says); // below the tile, which says why
       return;
     }
   } catch { return; }

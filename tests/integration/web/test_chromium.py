@@ -12,6 +12,7 @@ from sqlalchemy import select
 from db.engine import Database
 from db.tables import versions
 from dicom_node.core.states import Urgency
+from inference.pixels import faults
 from tests.browser import running_browser
 from tests.integration.db.samples import (
     after,
@@ -253,6 +254,42 @@ def test_a_dead_letter_is_sent_again_with_one_click(
     page.wait_for_url("**/studies/2.25.1")
     assert page.get_by_role("button", name="Send again").count() == 0
     assert served.woken == ["deliver"]
+
+
+@pytest.mark.parametrize(
+    ("locale", "says"), [("en-GB", "cannot be shown"), ("ko-KR", "표시할 수 없음")]
+)
+def test_an_image_whose_decoder_ends_its_process_is_a_tile_that_says_so(
+    chromium: "Browser",
+    served: Served,
+    tmp_path: Path,
+    locale: str,
+    says: str,
+) -> None:
+    with served.database.read() as connection:
+        keys = connection.execute(select(versions.c.file_key)).scalars().all()
+    for key in keys:
+        write_image(tmp_path, np.zeros((37, 8), np.int16)).rename(tmp_path / key)
+    faults.arm("decode-crash:37")
+    reader = Reader(chromium, served, locale=locale, java_script_enabled=False)
+    page = reader.page
+    try:
+        page.goto("/studies/2.25.1")
+        image = page.locator(".stage img")
+        page.wait_for_load_state("load")
+        width = image.evaluate("image => image.naturalWidth")
+    finally:
+        faults.arm("decode-crash:65535")
+    source = image.get_attribute("src")
+    assert source is not None
+    asked = {"Accept": "image/*", "Accept-Language": locale}
+    told = page.request.get(source, headers=asked)
+    assert says in told.text()
+    assert "SIGSEGV" in told.text()
+    assert width == 320  # the tile
+    assert page.request.get("/healthz").ok
+    reader.context.close()
+    assert reader.said == []
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["desk", "phone"])

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import dicom_node
+from dicom_node.core.refusal import REMEDIES
 from dicom_node.deliver import http_status, refusal, status, tls
 from dicom_node.receive import admission, congestion, contexts, lobby, visitor
 from dicom_node.web.words import catalogue
@@ -179,3 +180,10 @@ def test_every_end_of_a_decoder_and_of_a_model_is_told_in_korean(reason: str) ->
     assert told.startswith("모델 'cxr' 실패: ")
     for part in ("decoding", "score", "check", "lease"):
         assert part not in told
+
+
+@pytest.mark.parametrize("remedy", sorted(REMEDIES))
+def test_what_helps_a_refused_image_is_told_in_korean(remedy: str) -> None:
+    assert _is_korean(remedy)
+    assert "다" in _korean(remedy) or "오" in _korean(remedy)
+    assert "image" not in _korean(remedy)

@@ -139,3 +139,16 @@ def test_every_text_has_the_contrast_of_wcag_aa(theme: str) -> None:
     for graphic in ("focus", "fill", "over"):
         assert _contrast(colours[graphic], colours["surface"]) >= 3, graphic
     assert _contrast(colours["mark"], colours["over"]) >= 2
+
+
+def test_one_thing_is_told_in_the_singular() -> None:
+    english = catalogue("en")
+    told = [
+        english("event_text.refused_images", n=n, calling="CT1", reason="x")
+        for n in (1, 2)
+    ]
+    assert told == ["1 image of CT1: x", "2 images of CT1: x"]
+    plural = [key for key in english.words if f"{key}_one" in english.words]
+    for key in plural:
+        fields = dict.fromkeys(_fields(english.words[key]), "x") | {"n": 1}
+        assert not re.search(r"\b1 \w+s\b", english(key, **fields)), key
