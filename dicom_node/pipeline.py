@@ -5,8 +5,9 @@
     a job          on_job          becomes a prediction, a report and deliveries
     a delivery     on_delivery     becomes an object in the PACS
 
-Each arrow is one transaction. Whatever dies in between, the step runs again: unique
-keys and derived UIDs make the second run the same as the first.
+Each arrow is one transaction; a job has a second one for the pictures, which nobody's
+report waits for. Whatever dies in between, the step runs again: unique keys and derived
+UIDs make the second run the same as the first.
 """
 
 from collections.abc import Callable, Sequence
@@ -50,10 +51,13 @@ from dicom_node.core.types import (
     Settlement,
     Study,
 )
+from dicom_node.core.work import WITHDRAWAL
 from dicom_node.core.writing import Result
 from dicom_node.delivering import Outbox as Outbox
 from dicom_node.store.inputs import intact_inputs, open_inputs
-from dicom_node.writing import Writing
+from dicom_node.writing import Withdrawal, Writing
+
+_LEFT_OUT = "no route wants this model for the study any more"
 
 _ALL_BUT_PICTURES = "the report is written, but not its pictures and key objects"
 
@@ -127,6 +131,8 @@ def on_job(
     if job.attempt > work.attempts:
         # The attempt is counted before it starts, so a crash counts too.
         return _give_up(work, job, "the worker died in every attempt", kept)
+    if job.route == WITHDRAWAL:
+        return _on_left_out(work, job)
     try:
         study = db.studies.load(work.database, job.study_id, revision=job.revision)
         files = open_inputs(work.instances, study.evidence, pruned_at=study.pruned_at)
@@ -252,6 +258,25 @@ def _fail(work: Work, job: Job, reason: str) -> Outcome:
 def _withdrawal(work: Work, job: Job, reason: str) -> Settlement | None:
     if not any(work.writing.told(job)):
         return None
+    made = _take_back(work, job, Withdrawal(reason=reason, outcome=Outcome.FAILED))
+    return made if made.reports else None
+
+
+def _take_back(work: Work, job: Job, withdrawal: Withdrawal) -> Settlement:
     study = db.studies.load(work.database, job.study_id, revision=job.revision)
     files = intact_inputs(work.instances, study.evidence)
-    return work.writing.withdraw(job, study, files, reason=reason)
+    return work.writing.withdraw(job, study, files, withdrawal)
+
+
+def _on_left_out(work: Work, job: Job) -> Outcome:
+    """Take back what was told by a model that no route wants any more."""
+    outcome, now = Outcome.NOT_EVALUATED, work.clock.now()
+    withdrawal = Withdrawal(reason=_LEFT_OUT, outcome=outcome)
+    try:
+        settlement = _take_back(work, job, withdrawal)
+    except (ReportError, StoreError) as error:
+        setback = Setback(reason=f"what was told could not be withdrawn: {error}")
+        db.work.fail(work.database, job, setback, now=now)
+        return Outcome.FAILED
+    db.outbox.settle_job(work.database, job, settlement, now=now)
+    return outcome
