@@ -1,7 +1,7 @@
 """Read where each frame of a file lies, and what tells stacks at one place apart."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from pydicom.datadict import tag_for_keyword
@@ -12,39 +12,12 @@ from dicom_node.core.types import InputFile
 from inference.pixels.attributes import has, integer, items, number, numbers, text
 from inference.pixels.frames import FrameSource, open_image
 from inference.volume import Vector
+from inference.volume_attributes import FRAME_TYPES, PLACES, SEPARATORS
 from inference.volume_geometry import Cosines, check_cosines
 
-# Attribute -> the functional group that holds it in enhanced images. What stands
-# first decides first. Source: PS3.3 C.7.6.16.2, C.8.13.5, C.8.15.3.
-_SEPARATORS = (
-    ("TemporalPositionIndex", "FrameContentSequence"),
-    ("TemporalPositionIdentifier", ""),
-    ("TemporalPositionTimeOffset", "TemporalPositionSequence"),
-    ("FrameReferenceTime", ""),
-    ("NominalPercentageOfCardiacPhase", "CardiacSynchronizationSequence"),
-    ("NominalCardiacTriggerDelayTime", "CardiacSynchronizationSequence"),
-    ("TriggerTime", ""),
-    ("EchoNumbers", ""),
-    ("EchoTime", ""),
-    ("EffectiveEchoTime", "MREchoSequence"),
-    ("InversionTime", ""),
-    ("InversionTimes", "MRModifierSequence"),
-    ("FlipAngle", "MRTimingAndRelatedParametersSequence"),
-    ("DiffusionBValue", "MRDiffusionSequence"),
-    ("DiffusionDirectionality", "MRDiffusionSequence"),
-    ("KVP", "CTXRayDetailsSequence"),
-    ("ConvolutionKernel", "CTReconstructionSequence"),
-)
-_FRAME_TYPES = (
-    "MRImageFrameTypeSequence",
-    "CTImageFrameTypeSequence",
-    "PETFrameTypeSequence",
-    "XRay3DFrameTypeSequence",
-)
-# Dimensions that say where a frame is, not which stack it is of.
-_PLACES = frozenset({0x00209056, 0x00209057, 0x00200032, 0x00201041, 0x00200037})
 _NOT_GIVEN = frozenset({"", "NONE", "NO", "N", "NULL", "WITHOUT", "W/O", "N/A"})
 
+_GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 _TILT = ("GantryDetectorTilt", "CTAcquisitionDetailsSequence")
 # No patient is a kilometre from the origin of a Frame of Reference.
 _FARTHEST_MM = 1e6
@@ -95,10 +68,19 @@ def read_planes(file: InputFile) -> tuple[Plane, ...]:
 def planes_of(file: InputFile, source: FrameSource) -> tuple[Plane, ...]:
     """Find the planes of all frames of a file that is open."""
     frames = source.number_of_frames
+    alike = source.alike if frames == 1 else None
+    kept = alike.kept.get(Plane) if alike else None
+    types = file.header.image_type
+    if isinstance(kept, Plane) and kept.file.header.image_type == types:
+        origin = _Look((), (source.dataset,)).origin()
+        return (replace(kept, file=file, origin=origin),)
     try:
-        return tuple(_planes(file, source.dataset, frames))
+        planes = tuple(_planes(file, source.dataset, frames))
+        # Functional groups say where a frame lies, and what else it has of its own.
+        if alike and not any(_is_there(source.dataset, name) for name in _GROUPS):
+            alike.kept[Plane] = planes[0]
+        return planes
     except PixelError:  # it may have pixels all the same
-        types = file.header.image_type
         return tuple(
             Plane(file=file, frame_number=index + 1, frame_type=types)
             for index in range(frames)
@@ -187,7 +169,7 @@ class _Look:
         return None
 
     def separators(self, pointers: Sequence[int | None]) -> Iterator[Separator]:
-        for keyword, macro in _SEPARATORS:
+        for keyword, macro in SEPARATORS:
             for place in self._places(keyword, macro):
                 found = _number(place, keyword)
                 value = _plain(place, keyword) if found is None else found
@@ -213,7 +195,7 @@ class _Look:
             yield "AcquisitionNumber", acquisition
 
     def frame_type(self) -> tuple[str, ...]:
-        for macro in _FRAME_TYPES:
+        for macro in FRAME_TYPES:
             if found := _values(tuple(self._places("", macro)), "FrameType"):
                 return found
         return ()
@@ -251,7 +233,7 @@ def _dimensions(dataset: Dataset) -> list[int | None]:
             pointer = int(item.DimensionIndexPointer)
         except (AttributeError, TypeError, ValueError):
             pointer = 0
-        pointers.append(None if pointer in _PLACES or not pointer else pointer)
+        pointers.append(None if pointer in PLACES or not pointer else pointer)
     return pointers
 
 

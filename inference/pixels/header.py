@@ -31,10 +31,10 @@ _CHARACTER_SET: Final = tag_of("SpecificCharacterSet")
 # Size of the length field by VR, PS3.5 7.1.2; another VR ends the scan.
 _SHORT = "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US"
 _LONG = "OB OD OF OL OV OW SQ SV UC UN UR UT UV"
-_LENGTH_BYTES: Final = {
+LENGTH_BYTES: Final = {
     vr.encode(): size for size, vrs in ((2, _SHORT), (4, _LONG)) for vr in vrs.split()
 }
-_NAMES: Final = {code: code.decode() for code in _LENGTH_BYTES}
+_NAMES: Final = {code: code.decode() for code in LENGTH_BYTES}
 _EXPLICIT = struct.Struct("<I2sH").unpack_from
 _IMPLICIT = struct.Struct("<II").unpack_from
 _LENGTH = struct.Struct("<I").unpack_from
@@ -54,6 +54,8 @@ class Header:
         vr: of the pixel element; "OW" in implicit VR.
         length: of its value, 0xFFFFFFFF when undefined.
         start: offset of its value in the file.
+        skipped: where the values begin and end that were stepped over; None where
+            pydicom read the header.
     """
 
     dataset: Dataset
@@ -61,6 +63,7 @@ class Header:
     vr: str
     length: int
     start: int
+    skipped: tuple[tuple[int, int], ...] | None = None
 
     @property
     def element(self) -> str:
@@ -103,7 +106,7 @@ def scan_transfer_syntax(head: bytes) -> tuple[str, int] | None:
         number, vr, length = _EXPLICIT(head, position)
         if number & 0xFFFF != _META_GROUP:
             return (syntax, position) if syntax else None
-        size = _LENGTH_BYTES.get(vr)
+        size = LENGTH_BYTES.get(vr)
         if size is None:
             return None
         value = position + 8
@@ -147,6 +150,7 @@ def scan_header(
 def _scan(view: _View, position: int, is_implicit: bool) -> Header:
     """Step from element to element; the loop is what reading a header costs."""
     found: dict[BaseTag, RawDataElement | DataElement] = {}
+    skipped: list[tuple[int, int]] = []
     unpack = _IMPLICIT if is_implicit else _EXPLICIT
     last = -1
     while True:
@@ -160,7 +164,7 @@ def _scan(view: _View, position: int, is_implicit: bool) -> Header:
             value = position + 8
         else:
             number, code, length = unpack(buffer, offset)
-            field = _LENGTH_BYTES.get(code)
+            field = LENGTH_BYTES.get(code)
             if field is None:
                 raise _UnusualError
             value = position + 8
@@ -178,6 +182,7 @@ def _scan(view: _View, position: int, is_implicit: bool) -> Header:
                 vr=vr or "OW",
                 length=length,
                 start=value,
+                skipped=tuple(skipped),
             )
         if length == _UNDEFINED:
             if vr == "UN" or (tag is not None and vr not in ("SQ", None)):
@@ -194,6 +199,8 @@ def _scan(view: _View, position: int, is_implicit: bool) -> Header:
             found[tag] = _raw(view, tag, (vr, is_implicit), (value, length))
         elif position > view.size:
             raise _UnusualError
+        elif position == value + length:  # no items that were walked through
+            skipped.append((value, position))
 
 
 def _raw(
@@ -251,7 +258,7 @@ def _end_of_items(view: _View, position: int, is_implicit: bool) -> tuple[int, i
         elif not in_item[-1]:
             raise _UnusualError
         elif not is_implicit:
-            field = _LENGTH_BYTES.get(buffer[offset + 4 : offset + 6])
+            field = LENGTH_BYTES.get(buffer[offset + 4 : offset + 6])
             if field == 2:
                 length = length >> 16
             elif field == 4:

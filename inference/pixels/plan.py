@@ -43,6 +43,14 @@ class _Subject:
     padding: tuple[int, int] | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kept:
+    """The plan of all images of a series; the spec is held, so its id stays its own."""
+
+    spec: InputSpec
+    plan: tuple[Recipe, str]
+
+
 def plan_frame(
     stored: Samples, source: FrameSource, spec: InputSpec, *, frame_number: int
 ) -> tuple[Recipe, str]:
@@ -58,6 +66,22 @@ def plan_frame(
     Raises:
         PixelError: the frame cannot be windowed as the card demands.
     """
+    if source.alike is None or source.number_of_frames > 1:
+        return _plan(stored, source, spec, frame_number)[0]
+    key = id(spec), stored.dtype.char
+    kept = source.alike.kept.get(key)
+    if isinstance(kept, _Kept) and kept.spec is spec:
+        return kept.plan
+    plan, is_kept = _plan(stored, source, spec, frame_number)
+    if is_kept:
+        source.alike.kept[key] = _Kept(spec=spec, plan=plan)
+    return plan
+
+
+def _plan(
+    stored: Samples, source: FrameSource, spec: InputSpec, frame_number: int
+) -> tuple[tuple[Recipe, str], bool]:
+    """Plan a frame, and say whether the plan follows from the header alone."""
     look = choose_look(source.dataset, spec, frame_number=frame_number)
     subject = _Subject(
         stored=stored,
@@ -72,7 +96,7 @@ def plan_frame(
         curves = _tabulate(subject, look)
     if is_inverted(source):
         curves = [curve.inverted() for curve in curves]
-    return _finish(curves, subject), look.name
+    return (_finish(curves, subject), look.name), look.percentiles is None
 
 
 def is_inverted(source: FrameSource) -> bool:

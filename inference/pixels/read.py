@@ -4,7 +4,7 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from io import BytesIO
+from io import BufferedReader, BytesIO, FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +15,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import UID
 
 from dicom_node.core.errors import PixelError
+from inference.pixels.alike import Alike, Shapes
 from inference.pixels.border import third_party
 from inference.pixels.codecs import (
     DEFLATED,
@@ -32,6 +33,7 @@ from inference.pixels.wanted import PIXEL_ELEMENTS
 _HEAD_BYTES = 32 << 10
 _CHUNK_BYTES = 1 << 20
 _UNDEFINED = 0xFFFFFFFF
+_SHAPES = Shapes()
 _SHORT_LENGTH_VRS = ("US", "SS", "UL", "SL", "FL", "FD", "LO", "SH", "UI")
 
 
@@ -44,6 +46,7 @@ class FrameSource:
             (`wanted.WANTED_KEYWORDS`); of unusual files everything before the pixels.
         frame_table: the fragments of each frame, () for native encoding.
         words_are_swapped: pixel bytes come as big endian 16-bit words (OW).
+        alike: what it shares with images of its series; None where nothing is known.
     """
 
     dataset: Dataset
@@ -54,6 +57,7 @@ class FrameSource:
     frame_table: FrameTable
     is_little_endian: bool
     words_are_swapped: bool
+    alike: Alike | None = None
 
 
 def open_image(path: Path, *, limits: PixelLimits = PixelLimits()) -> FrameSource:  # noqa: B008 - frozen
@@ -64,7 +68,7 @@ def open_image(path: Path, *, limits: PixelLimits = PixelLimits()) -> FrameSourc
             or attributes that contradict one another, the limits or the file.
     """
     try:
-        with path.open("rb") as file:
+        with FileIO(path) as file:
             return _open(file, path, limits)
     except OSError:
         raise PixelError("the file cannot be read") from None
@@ -76,35 +80,23 @@ def name_transfer_syntax(uid: str) -> str:
     return name if name != uid else "an unregistered one"
 
 
-def _open(file: BinaryIO, path: Path, limits: PixelLimits) -> FrameSource:
-    head = file.read(_HEAD_BYTES)
-    size = os.fstat(file.fileno()).st_size
-    scanned = scan_transfer_syntax(head)
-    if scanned is None:
-        file.seek(0)
-        scanned = _read_transfer_syntax(file), file.tell()
-    syntax, start = scanned
-    if syntax not in decodable_transfer_syntaxes():
-        raise PixelError(
-            f"Transfer Syntax cannot be decoded: {name_transfer_syntax(syntax)}"
-        )
+def _open(raw: FileIO, path: Path, limits: PixelLimits) -> FrameSource:
+    head = raw.read(_HEAD_BYTES)
+    size = os.fstat(raw.fileno()).st_size
     content: bytes | None = None
-    header: Header | None = None
-    if syntax == DEFLATED:
-        file.seek(start)
-        content = _inflate(file, limits.inflated_bytes)
-        file, start, size = BytesIO(content), 0, len(content)
-    elif syntax != EXPLICIT_BIG:
-        is_implicit = syntax == IMPLICIT_LITTLE
-        with third_party("the data set cannot be parsed"):
-            header = scan_header(
-                file, head, size=size, start=start, is_implicit=is_implicit
-            )
-    if header is None:
-        file.seek(start)
-        header = _read_header(file, syntax)
+    known = _SHAPES.find(head, limits)
+    if known is not None:
+        syntax, header = known.syntax, known.header
+    else:
+        with BufferedReader(raw) as file:
+            syntax, header, content = _read(file, head, size, limits)
+        size = size if content is None else len(content)
     pixels = _place_pixels(header, size, path=path, content=content)
-    layout = read_layout(header.dataset, header.element, limits)
+    alike = known.alike if known else None
+    layout = alike.layout if alike else None
+    if layout is None:
+        layout = read_layout(header.dataset, header.element, limits)
+        alike = _SHAPES.keep(known, layout, limits) if known else None
     _check_encoding(layout, syntax, header.length)
     table: FrameTable = ()
     if syntax not in NATIVE:
@@ -119,7 +111,42 @@ def _open(file: BinaryIO, path: Path, limits: PixelLimits) -> FrameSource:
         frame_table=table,
         is_little_endian=is_little,
         words_are_swapped=not is_little and header.vr == "OW",
+        alike=alike,
     )
+
+
+def _read(
+    file: BinaryIO, head: bytes, size: int, limits: PixelLimits
+) -> tuple[str, Header, bytes | None]:
+    """Read a header; return its syntax, itself, and what had to be inflated."""
+    scanned = scan_transfer_syntax(head)
+    is_usual = scanned is not None
+    if scanned is None:
+        file.seek(0)
+        scanned = _read_transfer_syntax(file), file.tell()
+    syntax, start = scanned
+    if syntax not in decodable_transfer_syntaxes():
+        raise PixelError(
+            f"Transfer Syntax cannot be decoded: {name_transfer_syntax(syntax)}"
+        )
+    content: bytes | None = None
+    header: Header | None = None
+    if syntax == DEFLATED:
+        file.seek(start)
+        content = _inflate(file, limits.inflated_bytes)
+        file, start = BytesIO(content), 0
+    elif syntax != EXPLICIT_BIG:
+        is_implicit = syntax == IMPLICIT_LITTLE
+        with third_party("the data set cannot be parsed"):
+            header = scan_header(
+                file, head, size=size, start=start, is_implicit=is_implicit
+            )
+    if header is None:
+        file.seek(start)
+        header = _read_header(file, syntax)
+    elif is_usual:
+        _SHAPES.learn(head, syntax, start, header)
+    return syntax, header, content
 
 
 def _place_pixels(
