@@ -131,6 +131,7 @@ def _watched(receiver: Receiver, plan: Plan, measured: Measured) -> Iterator[Non
     measured["good_peer_seconds"] = round(max(good.times, default=0.0), 3)
     assert receiver.pids() == pids, "a process of the receiver died"
     assert not good.failures, f"a good peer was not served: {good.failures}"
+    measured["bare_sync_seconds"] = round(machine.longest_seconds, 3)
     allowed = machine.allows(SERVED_SECONDS)
     assert max(good.times) < allowed, f"a good peer waited {max(good.times)} s"
     assert peak <= plan.peak_bytes, f"the peak was {peak / MIB:.0f} MiB"
