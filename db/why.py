@@ -14,15 +14,16 @@ EVALUATED: Final = (Outcome.PRESENT, Outcome.ABSENT, Outcome.UNDETERMINED)
 STILL_RECEIVING: Final = "images are still coming in"
 NO_ROUTE_REMEDY: Final = (
     "if a model should look at it: correct the images at their source and send them "
-    "again, or change [[routes]], restart the node and run `dicom-node replay` on it"
+    "again, or change [[routes]], restart the node and run the study again (button, or "
+    "`dicom-node replay`)"
 )
 NOT_COVERED_REMEDY: Final = (
     "read it without AI, unless the attribute is wrong: then correct it at its source "
     "and send the images again"
 )
 FAILED_REMEDY: Final = (
-    "mend the cause and run `dicom-node retry` on the study; a damaged image has to "
-    "come again, under another SOP Instance UID"
+    "mend the cause and run the study again (button, or `dicom-node retry`); a damaged "
+    "image has to come again, under another SOP Instance UID"
 )
 
 

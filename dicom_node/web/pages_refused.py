@@ -47,6 +47,7 @@ class RefusedCall:
     called: str
     address: str
     reasons: tuple[str, ...]
+    remedy: str
 
 
 def refused(request: Request) -> Response:
@@ -82,7 +83,7 @@ def _show(request: Request, query: RefusalQuery, *, page: int) -> Response:
         )
     context = {
         "images": [_image(t, line) for line in lines],
-        "calls": [_call(t, item) for item in calls],
+        "calls": [_call(t, item, desk.settings.node.ae_title) for item in calls],
         "callers": [name for name in callers(desk.database) if name],
         "caller": caller,
         "query": query.key,
@@ -111,14 +112,24 @@ def _image(t: Catalogue, line: RefusalLine) -> RefusedImage:
     )
 
 
-def _call(t: Catalogue, item: AssociationRecord) -> RefusedCall:
+def _call(t: Catalogue, item: AssociationRecord, node: str) -> RefusedCall:
     return RefusedCall(
         at=item.at,
         caller=item.calling_ae_title,
         called=item.called_ae_title,
         address=item.peer_address,
         reasons=tuple(dict.fromkeys(_reasons(t, item))),
+        remedy=_help(t, item, node),
     )
+
+
+def _help(t: Catalogue, item: AssociationRecord, node: str) -> str:
+    """Say what helps an association that was rejected for a name; "" for others."""
+    if not item.accepted and item.reason.startswith("called AE title not recognized"):
+        return t("refused.called_help", node=node)
+    if not item.accepted and item.reason.startswith("calling AE title not recognized"):
+        return t("refused.calling_help")
+    return ""
 
 
 def _reasons(t: Catalogue, item: AssociationRecord) -> Iterator[str]:

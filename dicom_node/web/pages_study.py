@@ -12,7 +12,7 @@ from db.desk_associations import associations_of
 from db.desk_deliveries import DeliveryLine
 from db.desk_images import images_of
 from db.desk_suggestions import Standing
-from db.refusals import refusals_of
+from db.refusals import count_refusals, refusals_of
 from db.run_again import Way, way_to_run_again
 from db.sending import STAGE_QUARANTINED
 from db.why import what_to_do
@@ -111,6 +111,7 @@ class StudyPages:
                 view_delivery(t, line, request, reason=story.reason)
                 for line, story in told_deliveries(page)
             ],
+            "may_deliver": any(job.prediction for job in page.story.jobs),
             "with_study": False,
             "timeline": timeline(t, page, associations_of(desk.database, study_id)),
             "refused": sum(
@@ -147,8 +148,16 @@ def load_study(request: Request) -> StudyPage:
     if len(uid) <= _UID_MAX and uid.isprintable():
         found = study_page(desk.database, uid, now=desk.clock.now())
     if found is None:
-        raise Problem(404, "no study with this Study Instance UID was received")
+        raise Problem(404, _say_nothing(desk, uid))
     return found
+
+
+def _say_nothing(desk: Desk, uid: str) -> str:
+    said = "no study with this Study Instance UID was received"
+    asked = uid if len(uid) <= _UID_MAX and uid.isprintable() else ""
+    if count_refusals(desk.database, asked):
+        return f"{said}; images of it were refused, the page Refused says why"
+    return said
 
 
 def read_number(text: str, *, most: int) -> int:

@@ -127,3 +127,30 @@ def test_nobody_sees_refusals_without_a_login(served: Served) -> None:
     add_user(served.database, "kim")
     assert served.browser().get("/refused").status == 303
     assert served.browser().get("/api/refusals").status == 401
+
+
+def test_a_rejected_name_says_what_to_enter_where(served: Served) -> None:
+    wrong = replace(CALL, accepted=False, reason="called AE title not recognized")
+    unknown = replace(
+        CALL,
+        accepted=False,
+        reason="calling AE title not recognized: not from this address",
+    )
+    for record in (wrong, unknown):
+        db.associations.record(served.database, record)
+    text = _text(served.browser(), "/refused")
+    assert "as the called AE title in the sender" in text
+    assert "[[peers]]" in text
+
+
+def test_a_study_of_which_all_was_refused_leads_to_the_reason(served: Served) -> None:
+    db.refusals.record(served.database, [REFUSED])
+    browser = served.browser()
+    answer = browser.get("/studies/2.25.1")
+    assert answer.status == 404
+    assert "the page Refused says why" in answer.body.decode()
+    assert "Refused says" not in browser.get("/studies/2.25.2").body.decode()
+    text = _text(browser, "/refused")
+    assert "What to do: correct the image where it was made" in " ".join(text.split())
+    [told] = browser.get("/api/refusals").json["refusals"]
+    assert told["what_to_do"].startswith("correct the image")
