@@ -3,10 +3,11 @@
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists
+from sqlalchemy import ColumnElement, exists, or_
 
 from db.summary import JobSummary
 from db.tables import decisions, jobs
+from dicom_node.core.work import WITHDRAWAL
 
 
 def left_out() -> ColumnElement[bool]:
@@ -20,12 +21,14 @@ def left_out() -> ColumnElement[bool]:
         again.c.study_id == decisions.c.study_id,
         again.c.model == jobs.c.model,
         again.c.revision == decisions.c.revision,
+        again.c.route != WITHDRAWAL,
     )
-    return exists().where(
+    without_it = exists().where(
         decisions.c.study_id == jobs.c.study_id,
         decisions.c.revision > jobs.c.revision,
         ~wanted.correlate(jobs, decisions),
     )
+    return or_(jobs.c.route == WITHDRAWAL, without_it)
 
 
 def holding(
@@ -37,14 +40,16 @@ def holding(
         ran: all jobs of a study.
         decided: the revisions of it that were routed.
     """
-    wanted = {(job["model"], job["revision"]) for job in ran}
+    wanted = {
+        (job["model"], job["revision"]) for job in ran if job["route"] != WITHDRAWAL
+    }
     return tuple(job for job in ran if not _is_left_out(job, wanted, decided))
 
 
 def _is_left_out(
     job: JobSummary, wanted: Collection[tuple[Any, int]], decided: Collection[int]
 ) -> bool:
-    return any(
+    return job["route"] == WITHDRAWAL or any(
         revision > job["revision"] and (job["model"], revision) not in wanted
         for revision in decided
     )

@@ -3,14 +3,15 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, insert, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from db.columns import new_id
-from db.tables import jobs
+from db.tables import jobs, reports
 from db.transitions import Kind, Move, note
 from dicom_node.core.ids import JobId
-from dicom_node.core.states import WorkState
+from dicom_node.core.states import MESSAGE_KINDS, Priority, WorkState
 from dicom_node.core.types import Route, Study
+from dicom_node.core.work import WITHDRAWAL
 
 
 def cancel_older(connection: Connection, study: Study, *, now: datetime) -> None:
@@ -51,6 +52,46 @@ def queue_jobs(
         _queue_job(connection, study, route, now=now)
         for route in _one_per_model(routes)
     )
+
+
+def queue_withdrawals(
+    connection: Connection, study: Study, routes: Iterable[Route], *, now: datetime
+) -> None:
+    """Queue a job for each model that told something and that no route wants any more.
+
+    It takes back what the model has told of earlier revisions by message.
+    """
+    wanted = [route.model for route in routes]
+    later = jobs.alias("later")
+    told = (
+        select(jobs.c.model, func.min(jobs.c.priority).label("priority"))
+        .where(
+            jobs.c.study_id == study.study_id,
+            jobs.c.revision < study.revision,
+            jobs.c.route != WITHDRAWAL,
+            jobs.c.model.not_in(wanted),
+            exists().where(
+                reports.c.job_id == jobs.c.id, reports.c.kind.in_(MESSAGE_KINDS)
+            ),
+            ~exists().where(
+                later.c.study_id == jobs.c.study_id,
+                later.c.model == jobs.c.model,
+                later.c.revision > jobs.c.revision,
+                later.c.route == WITHDRAWAL,
+                later.c.state == WorkState.DONE,
+            ),
+        )
+        .group_by(jobs.c.model)
+        .order_by(jobs.c.model)
+    )
+    for row in connection.execute(told).all():
+        route = Route(
+            name=WITHDRAWAL,
+            model=row.model,
+            destinations=(),
+            priority=Priority(row.priority),
+        )
+        _queue_job(connection, study, route, now=now)
 
 
 def _one_per_model(routes: Iterable[Route]) -> tuple[Route, ...]:

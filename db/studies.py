@@ -18,7 +18,7 @@ from sqlalchemy import (
 from db.codec import decode_header, encode_verdict
 from db.columns import AnyRow, UTCDateTime
 from db.engine import Database
-from db.queueing import cancel_older, queue_jobs
+from db.queueing import cancel_older, queue_jobs, queue_withdrawals
 from db.tables import STUDY_OPEN, decisions, instances, studies, versions
 from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.ids import (
@@ -217,7 +217,8 @@ def settle(
     """Make a complete study ROUTED or IGNORED and queue its jobs.
 
     Two routes with one model are one job for the destinations of both. Jobs of
-    earlier revisions that have not begun are CANCELLED.
+    earlier revisions that have not begun are CANCELLED. What a model told that no
+    route wants any more is taken back.
 
     Raises:
         LostRace: an instance slipped in, or another process settled the study.
@@ -247,6 +248,7 @@ def settle(
             )
         )
         cancel_older(connection, study, now=now)
+        queue_withdrawals(connection, study, decision.routes, now=now)
         return queue_jobs(connection, study, decision.routes, now=now)
 
 

@@ -42,10 +42,11 @@ class DeliverySummary(TypedDict):
 
 
 class JobSummary(TypedDict):
-    """One model on one revision."""
+    """One model on one revision; without a route it only took back what was told."""
 
     revision: int
     model: str
+    route: str
     model_version: str | None
     priority: str
     state: str
@@ -100,6 +101,7 @@ def summarise_jobs(
         summary = JobSummary(
             revision=row.revision,
             model=row.model,
+            route=row.route,
             model_version=None if prediction is None else prediction.model_version,
             priority=Priority(row.priority).name.lower(),
             state=row.state,

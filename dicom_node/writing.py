@@ -7,6 +7,7 @@ import db.reports
 import db.results
 from db.engine import Database
 from dicom_node.core.clock import Clock
+from dicom_node.core.errors import ReportError
 from dicom_node.core.ids import SOPClassUID
 from dicom_node.core.protocols import (
     Destination,
@@ -15,7 +16,7 @@ from dicom_node.core.protocols import (
     ResultWriter,
     Suggest,
 )
-from dicom_node.core.states import Outcome, ReportKind, WorkState
+from dicom_node.core.states import MESSAGE_KINDS, Outcome, ReportKind, WorkState
 from dicom_node.core.types import (
     Addressee,
     InputFile,
@@ -30,7 +31,6 @@ from dicom_node.core.writing import Result
 _WITHOUT_RESULT = (Outcome.NOT_EVALUATED, Outcome.FAILED)
 # The same for every destination; messages are written for each.
 _OBJECTS = (ReportKind.SR, ReportKind.SC, ReportKind.KOS)
-_MESSAGES = (ReportKind.HL7, ReportKind.FHIR, ReportKind.WEBHOOK)
 # Nobody waits for these longer than for the report, which takes half of the time.
 _LATER = (ReportKind.SC, ReportKind.KOS)
 
@@ -45,6 +45,18 @@ class Written:
 
     settlement: Settlement
     rest: Result | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawal:
+    """Why what was told before holds no more.
+
+    Args:
+        outcome: FAILED or NOT_EVALUATED: what there is instead of a result.
+    """
+
+    reason: str
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,16 +150,19 @@ class Writing:
                     yield Addressee(destination=name, kind=kind)
 
     def withdraw(
-        self, job: Job, study: Study, files: Sequence[InputFile], *, reason: str
-    ) -> Settlement | None:
-        """Take back what was told of earlier revisions: this one was given up.
+        self,
+        job: Job,
+        study: Study,
+        files: Sequence[InputFile],
+        withdrawal: Withdrawal,
+    ) -> Settlement:
+        """Take back what was told of earlier revisions: this one has no result.
 
         Args:
             files: those of the revision that can be read.
-            reason: why it was given up.
 
         Returns:
-            None if there is nothing to take back.
+            one without reports if nothing that was told holds.
 
         Raises:
             ReportError: it cannot be written, as when no file is left.
@@ -155,13 +170,13 @@ class Writing:
         """
         told = tuple(self.told(job))
         last = db.results.latest_of_model(self.database, job.study_id, job.model)
-        if not told or last is None:
-            return None
+        if last is None:
+            raise ReportError("no result of the model is kept that could be withdrawn")
         now = self.clock.now()
         prediction = replace(
             last,
-            outcome=Outcome.FAILED,
-            reason=reason,
+            outcome=withdrawal.outcome,
+            reason=withdrawal.reason,
             findings=(),
             images=(),
             parameters=(),
@@ -171,15 +186,13 @@ class Writing:
         )
         result = Result(job=job, study=study, files=tuple(files), prediction=prediction)
         reports = tuple(self._further(result, told))
-        if not reports:
-            return None
         return _settlement(result, reports, told)
 
     def told(self, job: Job) -> Iterator[Addressee]:
         """Name who has a message of an earlier revision, wherever this one goes."""
         for name, destination in self.destinations.items():
             for kind in destination.kinds:
-                if kind in _MESSAGES and db.reports.earlier_report(
+                if kind in MESSAGE_KINDS and db.reports.earlier_report(
                     self.database, job, kind=kind, destination=name
                 ):
                     yield Addressee(destination=name, kind=kind)

@@ -54,6 +54,9 @@ class ReportKind(StrEnum):
     WEBHOOK = "webhook"  # JSON, signed
 
 
+MESSAGE_KINDS: Final = (ReportKind.HL7, ReportKind.FHIR, ReportKind.WEBHOOK)
+
+
 class Proof(StrEnum):
     """What a delivery that is DONE is proven by, the weakest first."""
 

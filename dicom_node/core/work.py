@@ -5,6 +5,7 @@ Frozen values.
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from dicom_node.core.ids import DeliveryId, JobId, SOPInstanceUID, StudyId
 from dicom_node.core.results import Prediction, Report
@@ -19,9 +20,17 @@ class Lease:
     until: datetime
 
 
+# The route of a job that only takes back what was told: its model is not asked.
+WITHDRAWAL: Final = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One (study, revision, model) to infer on. `attempt` counts from 1."""
+    """One (study, revision, model) to infer on. `attempt` counts from 1.
+
+    Args:
+        route: that asked for it; WITHDRAWAL where a routing left the model out.
+    """
 
     job_id: JobId
     study_id: StudyId

@@ -30,6 +30,7 @@ def _job(*findings: FindingSummary) -> JobSummary:
     return {
         "revision": 1,
         "model": "age",
+        "route": "all",
         "model_version": "1",
         "priority": "normal",
         "state": "DONE",

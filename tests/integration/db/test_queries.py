@@ -32,6 +32,7 @@ def test_a_study_is_listed_as_the_contract_says(database: Database) -> None:
             {
                 "revision": 1,
                 "model": "cxr",
+                "route": "chest",
                 "model_version": "1.0.0",
                 "priority": "normal",
                 "state": "DONE",

@@ -35,6 +35,7 @@ def job(
     return JobSummary(
         revision=1,
         model="cxr",
+        route="all",
         model_version="1",
         priority="normal",
         state=state,
