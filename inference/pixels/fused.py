@@ -5,6 +5,9 @@ few pixels of the result, in one multiplication and addition with the normalisat
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import cycle
 
 import numpy as np
 import torch
@@ -32,18 +35,11 @@ def to_input(
         PixelError: a frame's planes are not as many as the model's channels.
     """
     for frame in frames:
-        if frame.planes not in (1, spec.channels):
-            raise PixelError(
-                f"the frame has {frame.planes} planes, "
-                f"the model takes {spec.channels} channels"
-            )
+        _check_planes(frame, spec)
     with torch.inference_mode():
         if device.type != "cpu":
             return shown_on_device(frames, spec, device)
-        batch = torch.empty((len(frames), spec.channels, *spec.size))
-        for frame, target in zip(frames, batch, strict=True):
-            _fill(target, frame, spec)
-        return batch
+        return normalise([resize_frame(frame, spec) for frame in frames], spec)
 
 
 def show_frame(frame: RawFrame) -> Image:
@@ -70,24 +66,90 @@ def show_frame(frame: RawFrame) -> Image:
     return shown
 
 
-def _fill(target: torch.Tensor, frame: RawFrame, spec: InputSpec) -> None:
-    """Write one frame into its place of the batch."""
-    geometry = place_frame(frame.shape, spec)
-    planes = _resize(frame, geometry)
-    curves: Sequence[Curve] = frame.recipe.curves or (_AS_IT_IS,)
-    scales, offsets = [], []
-    for channel, whole in enumerate(target):
-        mean, std = spec.mean[channel], spec.std[channel]
-        curve = curves[channel % len(curves)]
-        scale, offset = draw_line(curve) if isinstance(curve, Ramp) else (1.0, 0.0)
-        scales.append([[scale / std]])
-        offsets.append([[(offset - mean) / std]])
-        if geometry.size != spec.size:
-            whole.fill_((0.0 - mean) / std)
-    inside = target[:, geometry.place[0], geometry.place[1]]
-    kept = planes[:, geometry.keep[0], geometry.keep[1]]
-    torch.mul(kept, torch.tensor(scales), out=inside)
-    inside.add_(torch.tensor(offsets))
+@dataclass(frozen=True, slots=True, eq=False)
+class ResizedFrame:
+    """A frame that only has to be normalised, on the few pixels that are left of it.
+
+    Args:
+        planes: (planes, rows, columns) of the part that the input shows.
+        place: rows and columns of the input where it lies.
+        curves: what the values still go through, if it is straight.
+    """
+
+    planes: torch.Tensor
+    place: tuple[slice, slice]
+    curves: Sequence[Curve]
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the planes."""
+        return self.planes.nbytes
+
+
+def resize_frame(frame: RawFrame, spec: InputSpec) -> ResizedFrame:
+    """Clip and resize a frame on the CPU.
+
+    Raises:
+        PixelError: its planes are not as many as the model's channels.
+    """
+    _check_planes(frame, spec)
+    with torch.inference_mode():
+        geometry = place_frame(frame.shape, spec)
+        planes = _resize(frame, geometry)
+        return ResizedFrame(
+            planes=planes[:, geometry.keep[0], geometry.keep[1]],
+            place=geometry.place,
+            curves=frame.recipe.curves or (_AS_IT_IS,),
+        )
+
+
+def normalise(frames: Sequence[ResizedFrame], spec: InputSpec) -> torch.Tensor:
+    """Make model input of resized frames.
+
+    Returns:
+        (frames, channels, rows, columns) of `spec.size`, float32.
+    """
+    with torch.inference_mode():
+        batch = torch.empty((len(frames), spec.channels, *spec.size))
+        for frame, target in zip(frames, batch, strict=True):
+            scales, offsets, black = _factors(
+                tuple([_line(curve) for curve in frame.curves]),
+                spec.mean[: spec.channels],
+                spec.std[: spec.channels],
+            )
+            if frame.planes.shape[1:] != target.shape[1:]:
+                target.copy_(black.expand_as(target))
+            inside = target[:, frame.place[0], frame.place[1]]
+            torch.mul(frame.planes, scales, out=inside)
+            inside.add_(offsets)
+        return batch
+
+
+@lru_cache(maxsize=256)
+def _factors(
+    lines: tuple[tuple[float, float], ...],
+    means: tuple[float, ...],
+    stds: tuple[float, ...],
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return scale, offset and black of each channel: (channels, 1, 1)."""
+    ends = [
+        (line[0] / std, (line[1] - mean) / std, (0.0 - mean) / std)
+        for line, mean, std in zip(cycle(lines), means, stds, strict=False)
+    ]
+    scales, offsets, black = torch.tensor(ends).t().reshape(3, -1, 1, 1).unbind()
+    return scales, offsets, black
+
+
+def _line(curve: Curve) -> tuple[float, float]:
+    return draw_line(curve) if isinstance(curve, Ramp) else (1.0, 0.0)
+
+
+def _check_planes(frame: RawFrame, spec: InputSpec) -> None:
+    if frame.planes not in (1, spec.channels):
+        raise PixelError(
+            f"the frame has {frame.planes} planes, "
+            f"the model takes {spec.channels} channels"
+        )
 
 
 def draw_line(curve: Ramp) -> tuple[float, float]:

@@ -9,7 +9,12 @@ import torch
 
 from inference.api import Image, Model
 from inference.pixels.frames import FrameSource, windowed_frame
-from inference.pixels.fused import to_input
+from inference.pixels.fused import (
+    ResizedFrame,
+    normalise,
+    resize_frame,
+    to_input,
+)
 from inference.pixels.raw import RawFrame, read_frame
 from inference.vit.model import TimmModel
 
@@ -66,7 +71,10 @@ class PlainLane:
 
 
 class TensorLane:
-    """On the CPU frames become model input where they are decoded."""
+    """On the CPU frames are resized where they are decoded.
+
+    The batch is made of them in one step: no frame is copied into it once more.
+    """
 
     def __init__(self, model: TimmModel) -> None:
         self._model = model
@@ -75,14 +83,14 @@ class TensorLane:
         """Decode a frame and make model input of it."""
         spec = self._model.card.input
         raw = read_frame(source, number, spec)
-        ready = to_input([raw], spec, torch.device("cpu"))
-        return ReadFrame(
-            payload=ready, windowing=raw.windowing, size_bytes=ready.nbytes
-        )
+        resized = resize_frame(raw, spec)
+        # The batch holds each frame once more, with all channels.
+        size = resized.size_bytes + 4 * spec.channels * spec.size[0] * spec.size[1]
+        return ReadFrame(payload=resized, windowing=raw.windowing, size_bytes=size)
 
-    def start(self, payloads: Sequence[torch.Tensor]) -> Callable[[], Image]:
+    def start(self, payloads: Sequence[ResizedFrame]) -> Callable[[], Image]:
         """Score a batch."""
-        return self._model.start(torch.cat(list(payloads)))
+        return self._model.start(normalise(payloads, self._model.card.input))
 
 
 class CudaLane:
