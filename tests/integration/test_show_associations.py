@@ -150,7 +150,8 @@ def test_a_refused_image_is_told_with_its_reason_and_its_study(
     assert lines == [
         "2026-03-01 12:00:00+00:00 refused from CT1 at 10.0.0.1: CT Image Storage "
         "1.2.3.9, study 1.2.3, accession number A1: Rows or Columns is missing or zero "
-        "(0xC000)"
+        "(0xC000). What to do: correct the image where it was made, its header "
+        "contradicts its pixels; other images of the study are not affected"
     ]
     assert main(["show", "--config", str(config), "--refused", "--json"]) == 0
     told = json.loads(_out(capsys))
