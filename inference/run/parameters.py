@@ -29,6 +29,8 @@ def describe_engine(model: AnyModel) -> tuple[tuple[str, str], ...]:
             said.append(("difference from fp32", f"{chosen.difference:.1e}"))
         if chosen.one_by_one:
             said.append(("batches", "of one image"))
+        if chosen.largest:
+            said.append(("batches", f"of up to {chosen.largest}, some layers apart"))
         if chosen.refused:
             said.append(("engine refused", chosen.refused))
     return tuple(said)

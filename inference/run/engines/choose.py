@@ -26,6 +26,7 @@ log = logging.getLogger("inference.engines")
 
 LIMIT: Final = 0.02
 _STRENGTHS: Final = (1.0, 0.5, 0.25, 0.1)
+# Of few and of many images, of even and of odd numbers.
 _STEADY_SIZES: Final = (2, 3, 8)
 _PRECISIONS: Final = ("fp32", "bf16", "fp16")
 Calibrate = Callable[[torch.Tensor], Image]
@@ -39,14 +40,17 @@ class Chosen:
         difference: the largest of a score on a fixed input, against eager fp32;
             of values with a unit, relative to the largest value.
         refused: what was asked for and not used, with the reason; "" otherwise.
-        one_by_one: on the CPU the bits of a score depend on the size of the batch, as
-            they do with convolutions: images go alone, so that a replay gives the
-            same bits.
+        largest: of how many images the engine runs batches at the most, with some
+            layers image by image, so that the bits of a score do not depend on what
+            shares its batch; 0 if they never did.
+        one_by_one: that was not enough, or not possible: images go alone, so that a
+            replay gives the same bits. On the CPU only.
     """
 
     engine: Engine
     difference: float
     refused: str = ""
+    largest: int = 0
     one_by_one: bool = False
 
 
@@ -64,15 +68,21 @@ def choose_engine(
         torch.OutOfMemoryError: the device has no memory for a few images.
     """
     chosen = _choose(network, card, device=device, wish=wish, calibrate=calibrate)
-    steady = device.type != "cpu" or is_steady(chosen.engine, card)
-    return replace(chosen, one_by_one=not steady)
+    engine = chosen.engine
+    if device.type != "cpu" or is_steady(engine, card):
+        return chosen
+    if isinstance(engine, EagerEngine):
+        largest, *_ = engine.mend(several_inputs(card))
+        if largest > 1 and is_steady(engine, card):
+            return replace(chosen, largest=largest)
+    return replace(chosen, one_by_one=True)
 
 
 def is_steady(engine: Engine, card: ModelCard) -> bool:
     """Say whether images score the same bits alone and in batches of several sizes."""
-    two = fixed_input(card)[:2]
-    alone = torch.cat([engine.run(image[None]) for image in two])
-    images, expected = (torch.cat([part] * 4) for part in (two, alone))
+    some = fixed_input(card)
+    alone = torch.cat([engine.run(image[None]) for image in some])
+    images, expected = (torch.cat([part] * 2) for part in (some, alone))
     return all(
         torch.equal(engine.run(images[:size]), expected[:size])
         for size in _STEADY_SIZES
@@ -162,6 +172,12 @@ def fixed_input(card: ModelCard) -> torch.Tensor:
     noise = np.random.default_rng(0).standard_normal(shape, dtype=np.float32)
     strengths = np.array(_STRENGTHS, np.float32).reshape(-1, 1, 1, 1)
     return torch.from_numpy(noise * strengths)
+
+
+def several_inputs(card: ModelCard) -> torch.Tensor:
+    """Return more images, each another, of which a batch of eight can be made."""
+    images = fixed_input(card)
+    return torch.cat([images, images.flip(-1)])
 
 
 def compare(

@@ -1,5 +1,6 @@
 """torch as it is, in full or in half precision; compiled where that is asked for."""
 
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -9,6 +10,7 @@ from torch.nn.functional import linear
 
 from dicom_node.core.errors import BundleError
 from inference.run.engines.engine import EngineSpec, EngineUnavailable
+from inference.run.engines.steady import Batch, mend
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -28,6 +30,8 @@ class EagerEngine:
         self._device = device
         self._type = _TYPES.get(precision)
         self._network = network.to(device)
+        self._batch = Batch()
+        self._sizes: tuple[int, ...] = ()
         if device.type == "cpu":
             _keep_steady(network)
             if self._type is not None:
@@ -35,6 +39,12 @@ class EagerEngine:
 
     def run(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits, on the device, not waited for."""
+        if not self._sizes or len(images) in self._sizes:
+            return self._run(images)
+        return torch.cat([self._run(part) for part in _cut(images, self._sizes)])
+
+    def _run(self, images: torch.Tensor) -> torch.Tensor:
+        self._batch.images = len(images)
         moved = images.to(self._device, non_blocking=True)
         if self._device.type == "cpu" and self._type is not None:
             moved = moved.to(self._type)
@@ -44,10 +54,27 @@ class EagerEngine:
             raise BundleError("the architecture does not give one score per class")
         return output.to(torch.float32)
 
+    def mend(self, images: torch.Tensor) -> tuple[int, ...]:
+        """Run layers image by image whose bits depend on the batch.
+
+        Returns:
+            The sizes that batches are cut to from then on, the largest first.
+        """
+        self._sizes = mend(self._network, self._run, images, self._batch)
+        return self._sizes
+
     def _autocast(self) -> AbstractContextManager[object]:
         if self._device.type != "cuda" or self._type is None:
             return nullcontext()
         return torch.autocast("cuda", dtype=self._type)
+
+
+def _cut(images: torch.Tensor, sizes: Sequence[int]) -> Iterator[torch.Tensor]:
+    """Cut a batch into parts of the given sizes, which fall to 1; largest first."""
+    while len(images):
+        size = next(size for size in sizes if size <= len(images))
+        yield images[:size]
+        images = images[size:]
 
 
 class CompiledEngine:

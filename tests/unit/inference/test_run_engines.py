@@ -67,7 +67,7 @@ def test_a_score_has_the_same_bits_whatever_shares_its_batch(
 def test_a_study_scores_the_same_bits_whatever_the_size_of_batches(
     tmp_path: Path, architecture: str
 ) -> None:
-    """Networks whose bits depend on the batch are noticed and run one by one."""
+    """Layers whose bits depend on the batch are noticed and run image by image."""
     named = {"architecture": architecture, "arch_options": ()} if architecture else {}
     make_bundle(tmp_path / "m", **named)
     files = [write_image(tmp_path, number) for number in range(1, 8)]
@@ -78,6 +78,45 @@ def test_a_study_scores_the_same_bits_whatever_the_size_of_batches(
         found.append(executor.predict("m", files).images)
         executor.close()
     assert found[0] == found[1] == found[2]
+
+
+def test_most_of_a_convolutional_network_runs_in_batches_of_the_same_bits() -> None:
+    """One with gates: their last values round otherwise, in one of some hundred."""
+    size = 32
+    engine = EagerEngine(_network("regnety_002", size, 2), CPU)
+    noise = torch.Generator().manual_seed(5)
+    images, others = torch.randn(2, 8, 3, size, size, generator=noise)
+    alone = torch.cat([engine.run(image[None]) for image in images])
+    if torch.equal(engine.run(images), alone):
+        pytest.skip("this processor rounds the same in every batch")
+    sizes = engine.mend(others)
+    assert sizes == (8, 4, 2, 1)
+    for number in range(1, 9):
+        assert torch.equal(engine.run(images[:number]), alone[:number])
+
+
+@pytest.mark.parametrize("number", [1, 3, 7, 16])
+def test_batches_are_cut_to_the_sizes_that_were_compared(number: int) -> None:
+    network = _Counting()
+    engine = EagerEngine(network, CPU)
+    engine.mend(torch.randn(8, 1, 2, 2))
+    network.sizes.clear()
+    images = torch.randn(number, 1, 2, 2)
+    assert torch.equal(engine.run(images), network(images))
+    expected = {1: [1], 3: [2, 1], 7: [4, 2, 1], 16: [8, 8]}
+    assert network.sizes[:-1] == expected[number]
+
+
+class _Counting(torch.nn.Module):
+    """Keeps how many images it was given each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(images))
+        return images.flatten(1)
 
 
 @OPENVINO
