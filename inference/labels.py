@@ -4,7 +4,7 @@ import csv
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -72,9 +72,29 @@ def read_labels(path: Path) -> tuple[ClassSpec, ...]:
             ]
         except ValueError as error:
             faults.append(f"{place}: {error}")
+    if not faults:
+        faults += _repeats([place for place, _ in rows], classes)
     if faults:
         raise BundleError(f"{path.name}: " + "; ".join(faults))
     return tuple(classes)
+
+
+def _repeats(places: Sequence[str], classes: Sequence[ClassSpec]) -> Iterator[str]:
+    """Say which labels cannot be told from an earlier one, and from which."""
+    names: dict[str, str] = {}
+    codes: dict[tuple[str, str], str] = {}
+    for place, item in zip(places, classes, strict=True):
+        first = names.setdefault(item.name, place)
+        if first != place:
+            yield f"{place}: the same name as {first}"
+        if not item.report:
+            continue
+        earlier = codes.setdefault((item.concept.scheme, item.concept.value), place)
+        if earlier not in (place, first):
+            yield (
+                f"{place}: the same code as {earlier}; a label without a code gets one "
+                "by its name in capitals: give code and scheme, in a .csv or .toml file"
+            )
 
 
 def private_concept(label: str) -> CodedConcept:

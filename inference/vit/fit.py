@@ -3,7 +3,7 @@
 import importlib
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -161,15 +161,13 @@ def misfits(network: torch.nn.Module, state: State) -> list[str]:
         faults.append(f"{len(kinds)} are not floating point ({_sample(kinds)})")
     if about := _head_fault(network, state, missing):
         faults.append(about)
-    return faults
+    return [*faults, *_first_faults(network, state)]
 
 
 def _head_fault(network: torch.nn.Module, state: State, missing: Iterable[str]) -> str:
     """Say what a misfit of the classifier alone means."""
     wanted = network.state_dict()
-    configuration = getattr(network, "pretrained_cfg", None) or {}
-    named = configuration.get("classifier") or ()
-    heads = (named,) if isinstance(named, str) else tuple(named)
+    heads = _named(network, "classifier")
     inside = tuple(f"{head}." for head in heads)
     if not inside:
         return ""
@@ -186,6 +184,27 @@ def _head_fault(network: torch.nn.Module, state: State, missing: Iterable[str]) 
             if have != want:
                 return f"the head gives {have} scores and the card names {want} classes"
     return ""
+
+
+def _first_faults(network: torch.nn.Module, state: State) -> Iterator[str]:
+    """Say what a misfit of the first layer alone means."""
+    wanted = network.state_dict()
+    for layer in _named(network, "first_conv"):
+        have, want = (one.get(f"{layer}.weight") for one in (state, wanted))
+        if have is None or want is None or have.ndim != want.ndim or want.ndim < 2:
+            continue
+        if have.shape[1] != want.shape[1] and have.shape[2:] == want.shape[2:]:
+            yield (
+                f"the first layer takes {have.shape[1]} channels and the card gives "
+                f"{want.shape[1]}: a model takes 1 or 3"
+            )
+
+
+def _named(network: torch.nn.Module, key: str) -> tuple[str, ...]:
+    """Name the layers that timm's configuration names under a key."""
+    configuration = getattr(network, "pretrained_cfg", None) or {}
+    named = configuration.get(key) or ()
+    return (named,) if isinstance(named, str) else tuple(named)
 
 
 def _sample(names: list[str]) -> str:

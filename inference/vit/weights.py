@@ -1,6 +1,7 @@
 """Weights from a bundle: safetensors whose digest is on the card, nothing else."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import torch
@@ -22,6 +23,8 @@ _REMEDY = (
     "safetensors.torch.save_file as weights.safetensors"
 )
 _NAMES_SHOWN = 3
+_LENGTH_BYTES = 8
+_HEADER_LIMIT = 100_000_000  # of the safetensors library, in bytes
 
 
 def read_weights(card: ModelCard) -> State:
@@ -64,11 +67,49 @@ def parse_weights(content: bytes, name: str = WEIGHTS_NAME) -> State:
     try:
         state: State = parse_safetensors(content)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise BundleError(f"{name} cannot be parsed: {type(error).__name__}") from error
+        raise BundleError(f"{name} {_what_it_is(content)}") from error
     return {
         key: tensor.to(torch.float32) if tensor.is_floating_point() else tensor
         for key, tensor in state.items()
     }
+
+
+def _what_it_is(content: bytes) -> str:
+    """Say what is wrong with a file that is no safetensors.
+
+    Source: the format: 8 bytes of length, a header in JSON with the place of each
+    tensor behind it, and the tensors.
+    """
+    if not content:
+        return "is empty: copy it again"
+    if content.startswith(b"version https://git-lfs"):
+        return "is a pointer of Git LFS and not the weights: run `git lfs pull`"
+    if content.lstrip()[:1] == b"<":
+        return "is a web page and not the weights: download it again"
+    size = _whole_size(content)
+    if size > len(content):
+        return (
+            f"is broken off: {len(content)} of at least {size} bytes are here; "
+            "download or copy it again"
+        )
+    return "cannot be parsed: save it with safetensors.torch.save_file"
+
+
+def _whole_size(content: bytes) -> int:
+    """Say how long the file should be at least, 0 where nothing says it."""
+    if len(content) < _LENGTH_BYTES:
+        return _LENGTH_BYTES
+    size = _LENGTH_BYTES + int.from_bytes(content[:_LENGTH_BYTES], "little")
+    if size > _LENGTH_BYTES + _HEADER_LIMIT:  # no length at all
+        return 0
+    if size > len(content):
+        return size
+    try:
+        header = json.loads(content[_LENGTH_BYTES:size])
+        tensors = [item for item in header.values() if "data_offsets" in item]
+        return size + max(int(item["data_offsets"][1]) for item in tensors)
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError):
+        return 0
 
 
 def not_finite_fault(state: State) -> str:

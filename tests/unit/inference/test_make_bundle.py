@@ -119,7 +119,8 @@ def test_a_pickle_is_refused_with_lines_that_convert_it(
     [
         ("test_vti", "a\nb\nc\n", "did you mean 'test_vit'"),
         ("test_vit", "a\nb\n", "the head gives 3 scores and the card names 2 classes"),
-        ("test_vit", "a\nb\na\n", "two classes have the same name"),
+        ("test_vit", "a\n\nb\na\n", "line 4: the same name as line 1"),
+        ("test_vit", "a\nb\nA\n", "line 3: the same code as line 1"),
         ("test_vit", "\n", "holds no label"),
         ("test_convnext", "a\nb\nc\n", "does not fit the architecture"),
     ],
@@ -212,3 +213,43 @@ def test_one_channel_is_seen_in_the_first_layer_not_in_one_of_its_name(
     _save(place / "mine.safetensors", "test_resnet", num_classes=3, in_chans=1)
     assert _add(place, "test_resnet") == 0
     assert find_bundle("mine", place / "models").input.channels == 1
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_a_first_layer_that_no_image_fits_is_named(
+    place: Path, capsys: pytest.CaptureFixture[str], channels: int
+) -> None:
+    _save(place / "mine.safetensors", "test_vit", num_classes=3, in_chans=channels)
+    assert _add(place, "test_vit") == 1
+    said = capsys.readouterr().err
+    assert f"the first layer takes {channels} channels and the card gives 3" in said
+
+
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.5, 0.99])
+def test_a_file_that_is_half_downloaded_is_said_to_be_broken_off(
+    place: Path, capsys: pytest.CaptureFixture[str], share: float
+) -> None:
+    weights = place / "mine.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[: int(share * len(content))])
+    assert _add(place, "test_vit") == 1
+    said = capsys.readouterr().err
+    assert ("is broken off" if share else "is empty") in said
+    if share > 0.1:  # the header is whole: it says how long the file is
+        assert f"of at least {len(content)} bytes" in said
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("<!DOCTYPE html><html>Not found</html>", "is a web page"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+        ("some text that is no weights at all", "cannot be parsed"),
+    ],
+)
+def test_what_was_downloaded_instead_of_weights_is_named(
+    place: Path, capsys: pytest.CaptureFixture[str], content: str, said: str
+) -> None:
+    (place / "mine.safetensors").write_text(content)
+    assert _add(place, "test_vit") == 1
+    assert said in capsys.readouterr().err
