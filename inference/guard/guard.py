@@ -1,6 +1,8 @@
 """A decoder that hangs or dies costs its image, not the study."""
 
 import logging
+import os
+import pwd
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from importlib.metadata import version
@@ -10,7 +12,7 @@ from typing import Final, Protocol
 
 from dicom_node.core.errors import InferenceError
 from inference.api import InputSpec
-from inference.guard.record import Record, image_key, take_abandoned
+from inference.guard.record import Record, hand_over, image_key, take_abandoned
 from inference.guard.trials import Candidate, Trials
 from inference.guard.watch import Watch
 from inference.pixels.layout import PixelLimits
@@ -92,11 +94,12 @@ class DecodeGuard:
         self._folder = folder
         self._limits = limits
         try:
+            _check_lists(folder)
             self._record = Record(folder)
         except OSError as error:
             raise InferenceError(
                 f"the folder of the images under decoding, {folder}, cannot be "
-                f"written ({error.strerror}): let this user write it"
+                f"written ({error.strerror}): {_remedy(folder)}"
             ) from error
         self._watch = Watch(limits.frame_seconds)
         self._verdicts: dict[str, str] = {}  # of this process, by key
@@ -177,9 +180,53 @@ class DecodeGuard:
         _append(self._folder / _REFUSED, [line])
 
 
+def _check_lists(folder: Path) -> None:
+    """Refuse to begin where the lists could not be written later.
+
+    Raises:
+        OSError: one cannot.
+    """
+    for path in (folder / _SUSPECTS, folder / _REFUSED):
+        if path.exists():
+            with path.open("ab"):
+                pass
+
+
+def _remedy(folder: Path) -> str:
+    """Say how this user may write a folder that another one made."""
+    place = next(path for path in (folder, *folder.parents) if _is_there(path))
+    inside = (place / name for name in (_SUSPECTS, _REFUSED))
+    for path in (place, *(item for item in inside if _is_there(item))):
+        if (owner := path.stat().st_uid) != os.geteuid():
+            user = _user(os.geteuid())
+            return (
+                f"{path} belongs to {_user(owner)} and this process is of {user}: "
+                f"`chown -R {user} {place}` as root"
+            )
+    return "let this user write it"
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
 def _append(path: Path, lines: Sequence[str]) -> None:
     """Add lines in one write, so that those of several processes do not mix."""
+    is_new = not path.exists()
     with path.open("ab", buffering=0) as file:
+        if is_new:
+            hand_over(path)
         file.write("".join(f"{line}\n" for line in lines).encode())
 
 

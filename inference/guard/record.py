@@ -23,6 +23,23 @@ def image_key(path: Path) -> bytes:
     return sha256(os.fsencode(path.name)).digest()[:_KEY_BYTES]
 
 
+def _make(folder: Path) -> None:
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for path in reversed(missing):
+        hand_over(path)
+
+
+def hand_over(path: Path) -> None:
+    """Give what root makes to the owner of the folder that it lies in.
+
+    A command that root runs once must not keep the node's own user out.
+    """
+    if os.geteuid() == 0:
+        owner = path.parent.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
 class Record:
     """What this process has under decoding; one slot a thread.
 
@@ -36,12 +53,13 @@ class Record:
         Raises:
             OSError: it cannot be made.
         """
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make(folder)
         name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._path = folder / f"{name}{_SUFFIX}"
         self._slots = mmap.PAGESIZE // _KEY_BYTES
         hidden = folder / f".{name}"
         self._file = hidden.open("xb+")
+        hand_over(hidden)
         fcntl.flock(self._file, fcntl.LOCK_EX)
         self._file.truncate(mmap.PAGESIZE)
         # Found by others only once it is locked.
