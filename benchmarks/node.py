@@ -114,7 +114,7 @@ def _one(kind: Kind, associations: int, task: Task) -> Contest:
         title=f"{kind.title} raw, C-STORE to tensor, {number}, {len(task.cores)} cores",
         wishes=[Wish(of=OURS, against=WITH_PLUGIN, at_least=6)],
         remarks=[
-            "Ours is the whole of `serve` with a model of one token, to the stored "
+            "Ours is the whole of `serve` with a model of four tokens, to the stored "
             "prediction, less the quiet time; the plugin's OnStoredInstance does the "
             "same with pydicom and PIL and stores nothing. Neither syncs."
         ],
