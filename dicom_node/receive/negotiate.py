@@ -212,13 +212,7 @@ def accept(
     encoded[ECHOED] = offer.echoed
     return Acceptance(
         encoded=bytes(encoded),
-        accepted={
-            int(context.context_id or 0): Context(
-                str(context.abstract_syntax), str(context.transfer_syntax[0])
-            )
-            for context in results
-            if context.result == 0
-        },
+        accepted=_accepted(results),
         results={context.context_id: context.result for context in results},
     )
 
@@ -232,6 +226,16 @@ def _negotiate(
         if not is_uid(str(context.transfer_syntax[0])):
             context.transfer_syntax = [IMPLICIT_LITTLE]  # not significant if refused
     return results
+
+
+def _accepted(results: Iterable[PresentationContext]) -> dict[int, Context]:
+    return {
+        int(context.context_id or 0): Context(
+            str(context.abstract_syntax), str(context.transfer_syntax[0])
+        )
+        for context in results
+        if context.result == 0
+    }
 
 
 def reject(rejection: Rejection) -> bytes:
