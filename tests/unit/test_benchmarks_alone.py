@@ -15,6 +15,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import (
     Comprehensive3DSRStorage,
     ExplicitVRLittleEndian,
+    SecondaryCaptureImageStorage,
     generate_uid,
 )
 from pynetdicom import AE
@@ -119,19 +120,27 @@ def test_the_model_of_next_to_nothing_is_a_model_that_loads(tmp_path: Path) -> N
     assert (tmp_path / "nothing" / "weights.safetensors").stat().st_size < 5 << 20
 
 
-def test_the_pacs_of_the_benchmark_notes_when_it_took_a_report() -> None:
-    report = Dataset()
-    report.SOPClassUID = Comprehensive3DSRStorage
-    report.SOPInstanceUID = generate_uid(prefix=None)
-    report.file_meta = FileMetaDataset()
-    report.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+def _object_of(sop_class_uid: str) -> Dataset:
+    made = Dataset()
+    made.SOPClassUID = sop_class_uid
+    made.SOPInstanceUID = generate_uid(prefix=None)
+    made.file_meta = FileMetaDataset()
+    made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    return made
+
+
+def test_the_pacs_of_the_benchmark_notes_when_it_took_report_and_picture() -> None:
+    classes = (Comprehensive3DSRStorage, SecondaryCaptureImageStorage)
+    moments = [datetime.now(UTC)]
     with running_pacs() as pacs:
         entity = AE(ae_title="NODE")
-        entity.add_requested_context(Comprehensive3DSRStorage, ExplicitVRLittleEndian)
+        for sop_class_uid in classes:
+            entity.add_requested_context(sop_class_uid, ExplicitVRLittleEndian)
         association = entity.associate("127.0.0.1", pacs.port)
-        before = datetime.now(UTC)
-        assert association.send_c_store(report).Status == 0x0000
-        after = datetime.now(UTC)
+        for sop_class_uid in classes:
+            status = association.send_c_store(_object_of(sop_class_uid)).Status
+            assert status == 0x0000
+            moments.append(datetime.now(UTC))
         association.release()
-    (answered,) = pacs.answered
-    assert before <= answered <= after
+    (answered,), (pictured,) = pacs.answered, pacs.pictured
+    assert moments[0] <= answered <= moments[1] <= pictured <= moments[2]
