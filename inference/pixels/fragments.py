@@ -2,10 +2,10 @@
 
 import struct
 from dataclasses import dataclass
-from io import BufferedIOBase, BytesIO
+from io import BytesIO, FileIO
 from itertools import pairwise
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -70,12 +70,26 @@ class PixelBytes:
         if offset < 0 or size < 0 or offset + size > self.length:
             raise PixelError("Pixel Data is shorter than its header says")
         found = np.empty(size, np.uint8)
-        with self.open() as file:
-            file.seek(self.start + offset)
-            count = cast(BufferedIOBase, file).readinto(found.data)
+        if self.path is None:
+            found[:] = np.frombuffer(self.content, np.uint8, size, self.start + offset)
+            return found
+        try:
+            with FileIO(self.path) as file:
+                file.seek(self.start + offset)
+                count = _fill(file, found.data)
+        except OSError:
+            raise PixelError("the file with the Pixel Data cannot be read") from None
         if count != size:
             raise PixelError("Pixel Data is shorter than its header says")
         return found
+
+
+def _fill(file: FileIO, room: memoryview) -> int:
+    """Fill the room, or as much of it as the file has: one call reads 2 GiB at most."""
+    count = 0
+    while count < len(room) and (some := file.readinto(room[count:])):
+        count += some
+    return count
 
 
 @dataclass(frozen=True, slots=True)
