@@ -32,6 +32,18 @@ _FOR_PROCESSING = frozenset(
 # Image Type values 3 and up of survey images (PS3.3 C.8.2.1.1.1 and vendors).
 _SURVEY_TYPES = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
 _SCREEN_TYPES = frozenset({"SCREENSAVE", "SCREENSHOT", "SCREENCAPTURE", "DOSEINFO"})
+# Conversion Types of what a screen, a sheet of paper or a drawing showed: workstation,
+# scanned document, drawing, synthetic image. Source: PS3.3 C.8.6.1.
+_NO_EXAMINATION = frozenset({"WSD", "SD", "DRW", "SYN"})
+# Enhanced CT, MR, PET, XA, XRF, ultrasound volumes, X-Ray 3D, breast tomosynthesis,
+# and the legacy converted ones: their frames have types of their own. PS3.4 B.5.
+_WITH_FRAME_TYPES = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{end}"
+    for end in (
+        "2.1", "2.2", "4.1", "4.3", "4.4", "6.2", "12.1.1", "12.2.1", "13.1.1",
+        "13.1.2", "13.1.3", "128.1", "130",
+    )
+)  # fmt: skip
 # An age counted as days / 365.25 is up to 0.75 days short on the birthday.
 _AGE_TOLERANCE_YEARS = 0.8 / 365.25
 # Ages above it identify a person (45 CFR 164.514 (b)(2)(i)(C)).
@@ -84,16 +96,33 @@ def _never_inferred(file: InputFile, scope: Scope) -> str:
     return ""
 
 
-def frame_outside_scope(frame_type: tuple[str, ...], scope: Scope) -> str:
+def says_more_inside(file: InputFile) -> bool:
+    """Tell whether frames or Conversion Type may put outside what the header let in."""
+    uid = str(file.sop_class_uid)
+    return (
+        "MIXED" in file.header.image_type
+        or uid in _WITH_FRAME_TYPES
+        or f"{uid}.".startswith(f"{_SECONDARY_CAPTURE}.")
+    )
+
+
+def frame_outside_scope(
+    frame_type: tuple[str, ...], scope: Scope, *, conversion_type: str = ""
+) -> str:
     """Say why a model must not look at a frame, "" if it may.
 
-    An enhanced image of several kinds of frames says MIXED itself.
+    An enhanced image of several kinds of frames says MIXED itself. A card that names
+    Secondary Capture means scanned or digitized images, not pictures of a screen.
 
-    Source: PS3.3 C.8.16.1, C.8.16.1.3.
+    Source: PS3.3 C.8.16.1, C.8.16.1.3, C.8.6.1.
     """
+    if conversion_type.strip().upper() in _NO_EXAMINATION:
+        return "Conversion Type says that it is of a screen, a document or a drawing"
     types = _letters(frame_type)
     if _SURVEY_TYPES.intersection(types):
         return "Frame Type says that it is a localizer"
+    if _SCREEN_TYPES.intersection(types):
+        return "Frame Type says that it is a screen save"
     if "SECONDARY" in types[1:2] and not scope.include_secondary:
         return "Frame Type says SECONDARY, made after the examination"
     return ""

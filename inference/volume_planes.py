@@ -36,6 +36,7 @@ class Plane:
         separators: attribute and value, the ones that decide first standing first.
         contrast: whether an attribute says that contrast medium was given.
         frame_type: of the frame, else Image Type.
+        conversion_type: how a secondary capture was made, "" for other images.
     """
 
     file: InputFile
@@ -52,6 +53,7 @@ class Plane:
     separators: tuple[Separator, ...] = ()
     contrast: bool = False
     frame_type: tuple[str, ...] = ()
+    conversion_type: str = ""
 
 
 def read_planes(file: InputFile) -> tuple[Plane, ...]:
@@ -94,6 +96,7 @@ def _planes(file: InputFile, dataset: Dataset, frames: int) -> Iterator[Plane]:
     reference = _plain(dataset, "FrameOfReferenceUID")
     tilt = _number(dataset, "GantryDetectorTilt")
     contrast = _contrast_in_header(dataset)
+    conversion = _plain(dataset, "ConversionType")
     size = (integer(dataset, "Rows") or 0, integer(dataset, "Columns") or 0)
     # Attributes of the data set itself place a single frame only.
     whole = (dataset,) if frames == 1 else ()
@@ -114,6 +117,7 @@ def _planes(file: InputFile, dataset: Dataset, frames: int) -> Iterator[Plane]:
             separators=tuple(look.separators(pointers)),
             contrast=contrast or look.contrast(),
             frame_type=look.frame_type() or file.header.image_type,
+            conversion_type=conversion,
         )
 
 

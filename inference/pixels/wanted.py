@@ -8,7 +8,7 @@ from inference.pixels.attributes import tag_of
 
 # All that this package and the selection of series ask a header for.
 _KEYWORDS = """
-    SpecificCharacterSet ImageType SOPClassUID SOPInstanceUID Modality
+    SpecificCharacterSet ImageType ConversionType SOPClassUID SOPInstanceUID Modality
     StudyInstanceUID SeriesInstanceUID SeriesNumber InstanceNumber AcquisitionNumber
     SeriesDescription BodyPartExamined ViewPosition PatientPosition Laterality
     ImageLaterality SliceThickness SpacingBetweenSlices GantryDetectorTilt

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dicom_node.core.results import NOT_SELECTED
 from dicom_node.core.types import InputFile
 from inference.api import ModelCard
-from inference.scope import frame_outside_scope
+from inference.scope import frame_outside_scope, says_more_inside
 from inference.select.criteria import (
     count_misses,
     image_misses,
@@ -154,7 +154,9 @@ def _planes_that_fit(
     kept = []
     for file in files:
         for plane in survey.planes(file) if must_read else (_unread(file),):
-            if reason := frame_outside_scope(plane.frame_type, card.scope):
+            if reason := frame_outside_scope(
+                plane.frame_type, card.scope, conversion_type=plane.conversion_type
+            ):
                 ledger.skip(file, reason)
             elif reason := plane_misses(plane, spec):
                 ledger.skip(file, NOT_SELECTED + reason)
@@ -167,8 +169,8 @@ def _must_read(files: Sequence[InputFile], spec: SelectionSpec) -> bool:
     """Tell whether the choice depends on where the images lie."""
     if _needs_geometry(spec):
         return True
-    if any("MIXED" in file.header.image_type for file in files):
-        return True  # only its frames say what they are
+    if any(says_more_inside(file) for file in files):
+        return True
     frames = sum(file.header.number_of_frames for file in files)
     counted = spec.max_images is not None or spec.frames not in ("spread", "key")
     return frames > 1 and (counted or frames > len(files))
