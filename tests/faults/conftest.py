@@ -9,7 +9,6 @@ import pytest
 
 from tests.faults.harness import FaultNode
 from tests.faults.senders import SenderLog
-from tests.faults.slowness import Slowness, watched_slowness
 
 MakeNode = Callable[..., FaultNode]
 
@@ -35,10 +34,3 @@ def make_node(tmp_path: Path) -> Iterator[MakeNode]:
 def log() -> SenderLog:
     """What the senders of this test heard."""
     return SenderLog()
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Slowness]:
-    """How slow the machine itself is during this test."""
-    with watched_slowness(tmp_path) as slowness:
-        yield slowness

@@ -32,9 +32,7 @@ stored twice, no part of an object lies under a final name. The ids are F (fault
 
 This page is generated: `scripts/reliability` runs the tests and writes it. What it
 names "skipped" was refused by the machine it ran on, with the reason. What failed is
-run a second time by itself; a row says when it held only then. Limits of time have room
-for the machine: eight times what a program that only writes and syncs waited meanwhile,
-which the row says.
+run a second time by itself; a row says when it held only then.
 """
 
 

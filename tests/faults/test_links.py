@@ -18,7 +18,6 @@ from tests.faults.instances import make_study
 from tests.faults.processes import Resources, let_pass, watched_peak
 from tests.faults.rows import ROUNDS, SEED, fault_row
 from tests.faults.senders import RESET, Association, SenderLog, store_message
-from tests.faults.slowness import Slowness
 from tests.integration.receive.wire import A_ABORT, associate_rq
 from tests.peers import wait_until
 
@@ -106,7 +105,7 @@ def test_a_sender_that_drops_instead_of_releasing_keeps_what_was_acknowledged(
 
 
 def test_a_stalled_sender_loses_its_association_and_nobody_else(
-    node: FaultNode, log: SenderLog, before: Resources, machine: Slowness
+    node: FaultNode, log: SenderLog, before: Resources
 ) -> None:
     with fault_row(
         "F16",
@@ -117,15 +116,14 @@ def test_a_stalled_sender_loses_its_association_and_nobody_else(
         stalled = list(_stalled(node, log))
         begun = time.monotonic()
         served = max(node.serve_seconds(log) for _ in range(5))
-        assert served < machine.allows(SERVED_SECONDS)
+        assert served < SERVED_SECONDS
         for connection in stalled:
             assert _ended_by_node(connection)
         seconds = time.monotonic() - begun
-        assert seconds < machine.allows(TIMEOUT_SECONDS + SLACK_SECONDS)
+        assert seconds < TIMEOUT_SECONDS + SLACK_SECONDS
         after = node.wait_back_to(before)
         _nothing_partial(node)
         measured |= {
-            **machine.said(),
             "longest wait of a good peer s": served,
             "seconds until all were ended": round(seconds, 2),
             **_difference(before, after),
@@ -146,7 +144,7 @@ def _stalled(node: FaultNode, log: SenderLog) -> Iterator[socket.socket]:
 
 
 def test_a_slow_sender_above_the_minimum_rate_is_served(
-    node: FaultNode, log: SenderLog, before: Resources, machine: Slowness
+    node: FaultNode, log: SenderLog, before: Resources
 ) -> None:
     with fault_row(
         "F16",
@@ -167,12 +165,11 @@ def test_a_slow_sender_above_the_minimum_rate_is_served(
             let_pass(max(0.0, behind))
         assert association.peer.status() == 0
         association.release()
-        assert served < machine.allows(SERVED_SECONDS)
+        assert served < SERVED_SECONDS
         after = node.wait_back_to(before)
         assert instance.sop_instance_uid in {
             row.sop_instance_uid for row in checker.rows(node)
         }
-        measured |= machine.said()
         measured |= {
             "seconds": round(time.monotonic() - begun, 1),
             "longest wait of a good peer s": served,
@@ -208,7 +205,7 @@ def test_a_sender_below_the_minimum_rate_is_cut(
 
 
 def test_a_sender_that_never_reads_its_answers_is_slowed_and_then_cut(
-    node: FaultNode, log: SenderLog, before: Resources, machine: Slowness
+    node: FaultNode, log: SenderLog, before: Resources
 ) -> None:
     with fault_row(
         "F18",
@@ -228,17 +225,17 @@ def test_a_sender_that_never_reads_its_answers_is_slowed_and_then_cut(
                 connection.sendall(message)
                 sent += len(message)
         served = node.serve_seconds(log)
-        assert served < machine.allows(SERVED_SECONDS)
+        assert served < SERVED_SECONDS
         association.reset()
         after = node.wait_back_to(before, seconds=20)
         grown = peak.memory_mib - before.memory_mib
         assert grown < 64
         measured |= {"sent MB": round(sent / 1e6, 1), "memory peak MiB": round(grown)}
-        measured |= {**machine.said(), **_difference(before, after)}
+        measured |= _difference(before, after)
 
 
 def test_hundreds_of_connections_lock_nobody_out(
-    node: FaultNode, log: SenderLog, before: Resources, machine: Slowness
+    node: FaultNode, log: SenderLog, before: Resources
 ) -> None:
     with fault_row(
         "F18",
@@ -258,12 +255,12 @@ def test_hundreds_of_connections_lock_nobody_out(
                 connection.close()
         served = [node.serve_seconds(log) for _ in range(3)]
         during = node.resources()
-        assert max(served) < machine.allows(SERVED_SECONDS)
+        assert max(served) < SERVED_SECONDS
         assert during.threads <= before.threads + 8
-        assert all(n % 3 == 2 or _ended_by_node(c) for n, c in enumerate(held))
+        for number, connection in enumerate(held):
+            assert number % 3 == 2 or _ended_by_node(connection)
         after = node.wait_back_to(before)
         measured |= {
-            **machine.said(),
             "longest wait of a good peer s": max(served),
             "threads more during": during.threads - before.threads,
             "memory more during MiB": round(during.memory_mib - before.memory_mib, 1),
@@ -279,7 +276,7 @@ def _nothing_partial(node: FaultNode) -> None:
 
 def _ended_by_node(connection: socket.socket) -> bool:
     """Read to the end: nothing, or an A-ABORT; say whether the node hung up."""
-    connection.settimeout(3 * (TIMEOUT_SECONDS + SLACK_SECONDS))
+    connection.settimeout(TIMEOUT_SECONDS + SLACK_SECONDS)
     received = b""
     try:
         while block := connection.recv(4096):
