@@ -2,17 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from typing import Final
 
 from sqlalchemy import Connection, select
 
-from db.audit import asked_of
 from db.codec import decode_header, decode_prediction, decode_verdict
 from db.columns import AnyRow
-from db.desk_tables import suggestions
 from db.refusals import refusal_events
 from db.reports import report_of
-from db.retention import PRUNED, STUDY_EVENT
 from db.story import (
     AttemptStory,
     DecisionStory,
@@ -39,12 +35,11 @@ from db.tables import (
     versions,
     work_events,
 )
+from db.timeline_asides import asked_events, pruning_events, suggestion_events
 from db.transitions import Kind
 from dicom_node.core.quiet import Arrivals
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import Prediction, TimelineEvent
-
-ASKED_EVENT: Final = "asked"  # of the events of a study: somebody wanted it again
 
 
 def tell(connection: Connection, study_id: int) -> StudyStory:
@@ -62,9 +57,9 @@ def tell(connection: Connection, study_id: int) -> StudyStory:
         *_receipt_events(receipts),
         *_decision_events(decided),
         *_job_events(job_stories),
-        *_pruning_events(connection, study_id),
-        *_suggestion_events(connection, study_id),
-        *_asked_events(connection, study_id),
+        *pruning_events(connection, study_id),
+        *suggestion_events(connection, study_id),
+        *asked_events(connection, study_id),
         *refusal_events(connection, row.study_instance_uid),
     ]
     return StudyStory(
@@ -271,41 +266,3 @@ def _event(
     if move.status is not None:
         detail["status"] = move.status
     return TimelineEvent(at=move.at, what=what, detail=detail)
-
-
-def _asked_events(connection: Connection, study_id: int) -> Iterator[TimelineEvent]:
-    for entry in asked_of(connection, study_id):
-        yield TimelineEvent(
-            at=entry.at,
-            what=ASKED_EVENT,
-            detail={
-                "who": entry.who,
-                "action": entry.action,
-                "detail": entry.detail,
-            },
-        )
-
-
-def _suggestion_events(
-    connection: Connection, study_id: int
-) -> Iterator[TimelineEvent]:
-    query = select(suggestions).where(suggestions.c.study_id == study_id)
-    for row in connection.execute(query.order_by(suggestions.c.id)):
-        yield TimelineEvent(
-            at=row.created_at,
-            what="suggested",
-            detail={
-                "urgency": row.priority,
-                "reason": row.reason,
-                "model": row.model,
-            },
-        )
-
-
-def _pruning_events(connection: Connection, study_id: int) -> Iterator[TimelineEvent]:
-    query = select(work_events).where(
-        work_events.c.kind == STUDY_EVENT, work_events.c.work_id == study_id
-    )
-    for row in connection.execute(query.order_by(work_events.c.id)):
-        what = "pruned" if row.to_state == PRUNED else "being pruned"
-        yield TimelineEvent(at=row.at, what=what, detail={"because": row.reason})

@@ -11,7 +11,7 @@ from db.desk_deliveries import DeliveryLine
 from db.desk_suggestions import Standing
 from db.refusals import REFUSED
 from db.story import AttemptStory, DecisionStory, DeliveryStory, ReceiptStory
-from db.timeline import ASKED_EVENT
+from db.timeline_asides import ASKED_EVENT
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import AssociationRecord
 from dicom_node.web.pages_words import WORK_KIND, work_state
