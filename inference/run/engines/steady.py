@@ -6,7 +6,7 @@ way than those that fill a vector. The smallest parts of a network that do so ar
 found once, when it is loaded, and are run image by image; all the rest in batches.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,12 +42,20 @@ class _Search:
     inputs: dict[int, torch.Tensor] = field(default_factory=dict)
     is_comparing: bool = False
 
-    def before(self, module: nn.Module, given: tuple[Any, ...]) -> None:
+    def before(
+        self, module: nn.Module, given: tuple[Any, ...], named: Mapping[str, Any]
+    ) -> None:
         """Keep the input: some layers overwrite theirs."""
-        if not self.is_comparing and self._is_ours(given):
+        if not self.is_comparing and not named and self._is_ours(given):
             self.inputs[id(module)] = given[0].clone()
 
-    def after(self, module: nn.Module, given: tuple[Any, ...], output: Any) -> None:
+    def after(
+        self,
+        module: nn.Module,
+        given: tuple[Any, ...],
+        named: Mapping[str, Any],
+        output: Any,
+    ) -> None:
         """Compare with the same images one after the other."""
         if self.is_comparing:
             return
@@ -63,6 +71,8 @@ class _Search:
                 for pair in self._pairs(module, kept, output)
             ):
                 self.found[id(module)] = module
+        except (RuntimeError, TypeError, ValueError, AssertionError):
+            return  # it cannot run on a part of its batch: it stays as it is
         finally:
             self.is_comparing = False
 
@@ -178,8 +188,8 @@ def _watched(modules: Sequence[nn.Module], search: _Search) -> Iterator[None]:
         handle
         for module in modules
         for handle in (
-            module.register_forward_pre_hook(search.before),
-            module.register_forward_hook(search.after),
+            module.register_forward_pre_hook(search.before, with_kwargs=True),
+            module.register_forward_hook(search.after, with_kwargs=True),
         )
     ]
     try:

@@ -209,3 +209,11 @@ def test_out_of_memory_halves_the_batch_and_the_size_is_kept(tmp_path: Path) -> 
     small.sizes.clear()
     np.testing.assert_array_equal(model.predict_tensor(images), first)
     assert small.sizes == [2, 2, 2, 2]
+
+
+def test_blocks_that_take_more_than_one_tensor_are_left_as_they_are() -> None:
+    engine = EagerEngine(_network("coat_lite_tiny", 64, 2), CPU)
+    images = torch.randn(8, 3, 64, 64, generator=torch.Generator().manual_seed(5))
+    alone = torch.cat([engine.run(image[None]) for image in images])
+    assert engine.mend(images)[-1] == 1
+    assert torch.allclose(engine.run(images), alone, atol=1e-4)
