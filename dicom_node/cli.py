@@ -11,6 +11,7 @@ from pathlib import Path
 from dicom_node import __version__
 from dicom_node.commands import models_options, users_options
 from dicom_node.commands.carry_out import carry_out
+from dicom_node.core.loading import uncollected
 
 _Add = Callable[[argparse.ArgumentParser], None]
 
@@ -25,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int | None:
     # Imported here: `echo` should not wait for torch, nor a receiver load it.
     module, _, function = options.run.partition(":")
-    run = getattr(importlib.import_module(f"dicom_node.commands.{module}"), function)
+    with uncollected():
+        loaded = importlib.import_module(f"dicom_node.commands.{module}")
+    run = getattr(loaded, function)
     code: int | None = run(options)
     return code
 

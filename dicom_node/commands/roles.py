@@ -19,6 +19,7 @@ from dicom_node.commands.carry_out import carry_out
 from dicom_node.commands.screen import loaded
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ConfigError
+from dicom_node.core.loading import uncollected
 from dicom_node.forked import Role
 from dicom_node.observe.logs import configure_logs
 from dicom_node.observe.metrics import RECEIVE
@@ -146,9 +147,10 @@ def work(options: argparse.Namespace) -> int:
 
     def jobs() -> None:
         # Imports torch and loads models: takes a while.
-        parts = watching.watched_work(
-            app.build_work(settings, database, on_lost=on_lost), metrics
-        )
+        with uncollected():
+            parts = watching.watched_work(
+                app.build_work(settings, database, on_lost=on_lost), metrics
+            )
         settle_memory()
 
         def loop() -> None:
