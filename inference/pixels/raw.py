@@ -42,6 +42,11 @@ class RawFrame:
         return self.stored.shape[1], self.stored.shape[2]
 
     @property
+    def pixels(self) -> Samples:
+        """The stored values, or what is shown of them, colours last."""
+        return self.stored if self.recipe.curves else self.stored.transpose(1, 2, 0)
+
+    @property
     def planes(self) -> int:
         """How many planes the frame has once it is shown."""
         if not self.recipe.curves:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from inference.api import Image, Model
+from inference.pixels.blank import refuse_blank
 from inference.pixels.frames import FrameSource, windowed_frame
 from inference.pixels.fused import (
     ResizedFrame,
@@ -59,6 +60,7 @@ class PlainLane:
     def read(self, source: FrameSource, number: int) -> ReadFrame:
         """Decode, window and prepare a frame."""
         windowed = windowed_frame(source, number, self._model.card.input)
+        refuse_blank(windowed.planes.transpose(1, 2, 0), source)
         values = self._model.prepare(windowed.planes)
         return ReadFrame(
             payload=values, windowing=windowed.windowing, size_bytes=values.nbytes
@@ -83,6 +85,7 @@ class TensorLane:
         """Decode a frame and make model input of it."""
         spec = self._model.card.input
         raw = read_frame(source, number, spec)
+        refuse_blank(raw.pixels, source)
         resized = resize_frame(raw, spec)
         # The batch holds each frame once more, with all channels.
         size = resized.size_bytes + 4 * spec.channels * spec.size[0] * spec.size[1]
@@ -107,6 +110,7 @@ class CudaLane:
     def read(self, source: FrameSource, number: int) -> ReadFrame:
         """Decode a frame; its stored values go to the device as they are."""
         raw = read_frame(source, number, self._model.card.input)
+        refuse_blank(raw.pixels, source)
         return ReadFrame(
             payload=raw, windowing=raw.windowing, size_bytes=raw.stored.nbytes
         )

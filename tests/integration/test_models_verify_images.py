@@ -82,14 +82,33 @@ def test_it_says_what_the_model_gets_of_each_image_and_what_it_costs(
 def test_an_image_that_is_even_grey_to_the_model_is_doubted(
     config: Path, images: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for path in images.iterdir():
+    for path in images.iterdir():  # all of it is above the window
         dataset = dcmread(path)
-        dataset.PixelData = bytes(len(dataset.PixelData))
+        pixels = np.arange(1000, 1000 + dataset.Rows * dataset.Columns, dtype=np.uint16)
+        dataset.PixelData = pixels.tobytes()
         dataset.save_as(path)
     code, document = _verify(capsys, config, "tiny", "--images", str(images))
     assert code == 0
     doubts = [image["input"]["doubts"] for image in document["images"]]
     assert doubts == [["a frame is one even grey to the model"]] * 2
+
+
+@pytest.mark.parametrize("value", [0, 40, 65535])
+def test_an_image_of_one_value_gets_no_score(
+    config: Path, images: Path, capsys: pytest.CaptureFixture[str], value: int
+) -> None:
+    first = sorted(images.iterdir())[0]
+    dataset = dcmread(first)
+    shape = (dataset.Rows, dataset.Columns)
+    dataset.PixelData = np.full(shape, value, np.uint16).tobytes()
+    dataset.save_as(first)
+    code, document = _verify(capsys, config, "tiny", "--images", str(images))
+    assert code == 1
+    verdicts = [image["verdict"] for image in document["images"]]
+    assert verdicts == [
+        "every pixel has the same value: there is nothing to see",
+        "evaluated",
+    ]
 
 
 def test_an_image_that_fails_makes_it_fail_and_says_why(
