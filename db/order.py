@@ -1,4 +1,4 @@
-"""Which delivery is next: the longest due, a study's revisions in their order."""
+"""What is next: the longest due delivery, a study's revisions in their order."""
 
 from datetime import datetime
 from functools import cache
@@ -10,6 +10,7 @@ from db.leases import Query, due
 from db.sending import STAGE_SENT
 from db.tables import deliveries, jobs
 from dicom_node.core.states import WorkState
+from dicom_node.core.work import WITHDRAWAL
 
 _OPEN = (WorkState.QUEUED, WorkState.RUNNING)
 
@@ -25,6 +26,29 @@ def next_delivery(now: datetime) -> Query:
         .where(due(deliveries, now), lets_through(now), ~_overtakes())
         .order_by(deliveries.c.not_before, deliveries.c.queued_at, deliveries.c.id)
     )
+
+
+def due_jobs(now: datetime) -> ColumnElement[bool]:
+    """Say which jobs may be claimed; a withdrawal only when all has been told."""
+    return and_(due(jobs, now), ~_withdraws_too_early())
+
+
+@cache
+def _withdraws_too_early() -> ColumnElement[bool]:
+    """Say that an earlier revision's job has yet to tell what this one takes back."""
+    before = jobs.alias("job_before")
+    unfinished = (
+        select(before.c.id)
+        .where(
+            before.c.study_id == jobs.c.study_id,
+            before.c.model == jobs.c.model,
+            before.c.revision < jobs.c.revision,
+            before.c.state.in_(_OPEN),
+        )
+        .correlate(jobs)
+        .exists()
+    )
+    return and_(jobs.c.route == WITHDRAWAL, unfinished)
 
 
 @cache
@@ -59,7 +83,7 @@ def _overtakes() -> ColumnElement[bool]:
         .where(
             mine,
             before.c.model == job.c.model,
-            before.c.state == WorkState.RUNNING,
+            before.c.state.in_(_OPEN),
         )
         .correlate(deliveries)
         .exists()

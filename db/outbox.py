@@ -9,6 +9,7 @@ from db.codec import encode_prediction
 from db.columns import AnyRow, new_id
 from db.desk_tables import suggestions
 from db.engine import Database
+from db.queueing import queue_late_withdrawal
 from db.sending import choose as choose
 from db.sending import settle_delivery as settle_delivery
 from db.tables import deliveries, findings, jobs, predictions, reports
@@ -26,7 +27,7 @@ from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.ids import (
     SOPInstanceUID,
 )
-from dicom_node.core.states import WorkState
+from dicom_node.core.states import MESSAGE_KINDS, WorkState
 from dicom_node.core.types import (
     Addressee,
     Job,
@@ -132,7 +133,10 @@ def _keep_written(
     now: datetime,
     first_rank: int = 0,
 ) -> None:
-    """Keep reports, and queue what they are delivered by."""
+    """Keep reports, and queue what they are delivered by.
+
+    Messages that a later routing could not know of are taken back behind them.
+    """
     for rank, report in enumerate(settlement.reports, start=first_rank):
         _keep_report(connection, job, report, rank=rank, now=now)
     written = {report.sop_instance_uid for report in settlement.reports}
@@ -142,6 +146,8 @@ def _keep_written(
             _queue_delivery(connection, job, addressee, now=now)
         else:
             _deliver_again(connection, before, written, now=now)
+    if any(report.kind in MESSAGE_KINDS for report in settlement.reports):
+        queue_late_withdrawal(connection, job, now=now)
 
 
 def _keep_prediction(connection: Connection, job: Job, prediction: Prediction) -> None:

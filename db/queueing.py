@@ -6,11 +6,11 @@ from datetime import datetime
 from sqlalchemy import Connection, exists, func, insert, select, update
 
 from db.columns import new_id
-from db.tables import jobs, reports
+from db.tables import decisions, jobs, reports, studies
 from db.transitions import Kind, Move, note
-from dicom_node.core.ids import JobId
+from dicom_node.core.ids import JobId, StudyId
 from dicom_node.core.states import MESSAGE_KINDS, Priority, WorkState
-from dicom_node.core.types import Route, Study
+from dicom_node.core.types import Job, Route, Study
 from dicom_node.core.work import WITHDRAWAL
 
 
@@ -49,7 +49,7 @@ def queue_jobs(
     The job is as urgent as the more urgent route.
     """
     return tuple(
-        _queue_job(connection, study, route, now=now)
+        _queue_job(connection, study.study_id, study.revision, route, now=now)
         for route in _one_per_model(routes)
     )
 
@@ -85,13 +85,38 @@ def queue_withdrawals(
         .order_by(jobs.c.model)
     )
     for row in connection.execute(told).all():
-        route = Route(
-            name=WITHDRAWAL,
-            model=row.model,
-            destinations=(),
-            priority=Priority(row.priority),
+        route = _withdrawal_of(row.model, Priority(row.priority))
+        _queue_job(connection, study.study_id, study.revision, route, now=now)
+
+
+def queue_late_withdrawal(connection: Connection, job: Job, *, now: datetime) -> None:
+    """Queue what takes back the job's messages, if a later routing left its model out.
+
+    That routing could not: the job had told nothing yet.
+    """
+    # A routing holds this row, too: either it sees the messages, or this its decision.
+    held = select(studies.c.id).where(studies.c.id == job.study_id).with_for_update()
+    connection.execute(held)
+    revision = connection.execute(
+        select(func.max(decisions.c.revision)).where(
+            decisions.c.study_id == job.study_id
         )
-        _queue_job(connection, study, route, now=now)
+    ).scalar_one()
+    if revision is None or revision <= job.revision:
+        return
+    # The model is wanted again, or its withdrawal waits for this job.
+    there = select(jobs.c.id).where(
+        jobs.c.study_id == job.study_id,
+        jobs.c.revision == revision,
+        jobs.c.model == job.model,
+    )
+    if connection.execute(there).first() is None:
+        route = _withdrawal_of(job.model, job.priority)
+        _queue_job(connection, job.study_id, revision, route, now=now)
+
+
+def _withdrawal_of(model: str, priority: Priority) -> Route:
+    return Route(name=WITHDRAWAL, model=model, destinations=(), priority=priority)
 
 
 def _one_per_model(routes: Iterable[Route]) -> tuple[Route, ...]:
@@ -112,12 +137,17 @@ def _one_per_model(routes: Iterable[Route]) -> tuple[Route, ...]:
 
 
 def _queue_job(
-    connection: Connection, study: Study, route: Route, *, now: datetime
+    connection: Connection,
+    study_id: StudyId,
+    revision: int,
+    route: Route,
+    *,
+    now: datetime,
 ) -> JobId:
     added = connection.execute(
         insert(jobs).values(
-            study_id=study.study_id,
-            revision=study.revision,
+            study_id=study_id,
+            revision=revision,
             model=route.model,
             route=route.name,
             destinations=list(dict.fromkeys(route.destinations)),

@@ -6,15 +6,14 @@ from typing import Any, TypeVar
 
 from sqlalchemy import (
     Connection,
-    Table,
     select,
     update,
 )
 
 from db import breaker
 from db.engine import Database
-from db.leases import Claimed, Query, claim, due, first
-from db.order import next_delivery
+from db.leases import Claimed, Query, claim, first
+from db.order import due_jobs, next_delivery
 from db.outbox import settle_job
 from db.reports import predecessors, report_of
 from db.revive import resend, retry
@@ -77,13 +76,15 @@ def claim_job(
             stand in line as soon as there is more work than time.
     """
     lease = Lease(owner=owner, until=now + timedelta(seconds=lease_seconds))
-    if not _something_is_due(database, Kind.JOB, now):
-        return None
+    with database.read() as connection:
+        # Look first without a lock: polling must not hold receivers up.
+        if connection.execute(_most_urgent(now).limit(1)).first() is None:
+            return None
     with database.write() as connection:
         row = None
         if starved_before is not None:
             starved = jobs.c.queued_at <= starved_before
-            row = first(connection, _oldest(jobs, now).where(starved))
+            row = first(connection, _oldest(now).where(starved))
         row = row or first(connection, _most_urgent(now))
         if row is None:
             return None
@@ -190,21 +191,13 @@ def _set_back(database: Database, work: Work, step: Move, **times: datetime) -> 
         move(connection, step, values=values, only_if=held(work))
 
 
-def _something_is_due(database: Database, kind: Kind, now: datetime) -> bool:
-    """Look first without a lock: polling must not hold receivers up."""
-    table = TABLES[kind]
-    with database.read() as connection:
-        query = select(table.c.id).where(due(table, now)).limit(1)
-        return connection.execute(query).first() is not None
-
-
-def _oldest(table: Table, now: datetime) -> Query:
-    return select(table).where(due(table, now)).order_by(table.c.queued_at, table.c.id)
+def _oldest(now: datetime) -> Query:
+    return select(jobs).where(due_jobs(now)).order_by(jobs.c.queued_at, jobs.c.id)
 
 
 def _most_urgent(now: datetime) -> Query:
     order = (jobs.c.priority, jobs.c.queued_at, jobs.c.id)
-    return select(jobs).where(due(jobs, now)).order_by(*order)
+    return select(jobs).where(due_jobs(now)).order_by(*order)
 
 
 def _job(claimed: Claimed) -> Job:
