@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from time import monotonic
 from typing import Any, Final
 
 import torch
@@ -19,6 +20,7 @@ from torch import nn
 # that was mended, and to single images.
 SIZES: Final = (2, 4, 8)
 _ALIGNMENT: Final = 64  # bytes, of memory that torch allocates
+_SECONDS: Final = 15.0  # of loading a model; batches stay smaller where it takes longer
 _NOISE: Final = 1 << 14  # values
 _VECTORS: Final = 64  # values that the processor takes in one step, at the most
 _CLOSE: Final = 1e-3  # relative; more is another computation, not another rounding
@@ -150,7 +152,10 @@ def mend(
     leaves = [item for item in network.modules() if not list(item.children())]
     inner = [item for item in network.modules() if item is not network]
     steady = [1]
+    end = monotonic() + _SECONDS
     for size in SIZES:
+        if monotonic() > end:
+            break
         some, mended = images[:size], set[int]()
         # To look into all of them takes several times as long.
         for modules in (leaves, inner) if size == SIZES[-1] else (leaves,):
