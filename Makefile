@@ -28,7 +28,8 @@ demo: $(VENV)/installed-demo ## The whole node against a stand-in PACS (DATA=fol
 
 test: $(VENV)/installed-test tools ## All tests (TESTS=path: some of them)
 	@env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pytest \
-	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
+	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder \
+	  --durations 30 --durations-min 5 $(TESTS)
 
 check: $(VENV)/installed-test ## Lint, types and the import contract
 	@scripts/check
