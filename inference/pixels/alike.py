@@ -147,7 +147,9 @@ class Shapes:
                 if alike is not None and alike.limits != limits:
                     alike = None
                 elements = shape.fill(head, alike)
-                self._missed.pop(len(shape.seen), None)
+                if len(shape.seen) in self._missed:
+                    with self._lock:
+                        self._missed.pop(len(shape.seen), None)
                 return Known(
                     shape.head_of(elements), shape.syntax, alike, series, elements
                 )
