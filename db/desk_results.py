@@ -12,11 +12,12 @@ from db.codec import decode_prediction
 from db.columns import AnyRow
 from db.desk_tables import suggestions
 from db.engine import Database
-from db.holding import left_out
-from db.tables import instances, jobs, predictions, studies, versions
+from db.holding import left_out, left_out_at, left_out_in
+from db.tables import decisions, instances, jobs, predictions, studies, versions
 from dicom_node.core.ids import JobId, SOPInstanceUID, StudyId, StudyInstanceUID
 from dicom_node.core.states import Outcome, Urgency, WorkState
 from dicom_node.core.types import Prediction, Suggestion
+from dicom_node.core.work import WITHDRAWAL
 
 _SETTLED: Final = (WorkState.DONE, WorkState.FAILED)
 _WITHOUT_RESULT: Final = (Outcome.NOT_EVALUATED, Outcome.FAILED)
@@ -28,7 +29,8 @@ class ResultQuery:
 
     Args:
         keys: Study Instance UIDs or Accession Numbers; None for any.
-        since, until: when a result of the study was settled.
+        since, until: when a result of the study was settled, or a routing may have
+            left its model out.
         before: only studies with a lower id; None for any.
     """
 
@@ -48,6 +50,8 @@ class CurrentResult:
         holds: whether the suggestion does: it was not withdrawn, is not expired, and
             the result not left out.
         left_out: a later routing did not want the model: this is history.
+        left_out_at, left_out_in: when, and the study's revision; None where only its
+            withdrawal is known.
         replaces: whether an earlier revision had a result.
     """
 
@@ -62,17 +66,20 @@ class CurrentResult:
     suggestion: Suggestion | None = None
     holds: bool = False
     left_out: bool = False
+    left_out_at: datetime | None = None
+    left_out_in: int | None = None
     replaces: bool = False
 
 
 def studies_with_results(database: Database, query: ResultQuery) -> tuple[StudyId, ...]:
     """Return the studies, those with the highest id first."""
     settled = [jobs.c.study_id == studies.c.id, jobs.c.state.in_(_SETTLED)]
-    if query.since is not None:
-        settled.append(jobs.c.settled_at >= query.since)
-    if query.until is not None:
-        settled.append(jobs.c.settled_at <= query.until)
-    wanted: list[ColumnElement[bool]] = [exists().where(*settled)]
+    decided = [decisions.c.study_id == studies.c.id, exists().where(*settled)]
+    told = or_(
+        exists().where(*settled, *_within(jobs.c.settled_at, query)),
+        exists().where(*decided, *_within(decisions.c.decided_at, query)),
+    )
+    wanted: list[ColumnElement[bool]] = [told]
     if query.keys is not None:
         keys = [key for key in query.keys if key]
         wanted.append(
@@ -93,6 +100,15 @@ def studies_with_results(database: Database, query: ResultQuery) -> tuple[StudyI
         return tuple(StudyId(key) for key in connection.execute(chosen).scalars())
 
 
+def _within(
+    at: ColumnElement[datetime], query: ResultQuery
+) -> list[ColumnElement[bool]]:
+    """Return what holds of a moment that the query asks for."""
+    since = [] if query.since is None else [at >= query.since]
+    until = [] if query.until is None else [at <= query.until]
+    return [*since, *until]
+
+
 def results_of(
     database: Database, study_ids: Collection[StudyId], *, now: datetime
 ) -> dict[StudyId, tuple[CurrentResult, ...]]:
@@ -109,6 +125,8 @@ def results_of(
             suggestions.c.expires_at,
             suggestions.c.withdrawn_at,
             left_out().label("left_out"),
+            left_out_at().label("left_out_at"),
+            left_out_in().label("left_out_in"),
         )
         .join(studies, studies.c.id == jobs.c.study_id)
         .outerjoin(predictions, predictions.c.job_id == jobs.c.id)
@@ -118,7 +136,12 @@ def results_of(
     )
     with database.read() as connection:
         rows = connection.execute(query).all()
-    latest = {(row.study_id, row.model): row for row in rows}
+    latest: dict[tuple[int, str], AnyRow] = {}
+    for row in rows:
+        before = latest.get((row.study_id, row.model))
+        # What is taken back says more than the withdrawal that does it.
+        if row.route != WITHDRAWAL or before is None or before.document is None:
+            latest[row.study_id, row.model] = row
     told = {
         (row.study_id, row.model)
         for row in rows
@@ -167,4 +190,6 @@ def _result(row: AnyRow, now: datetime) -> CurrentResult:
         suggestion=suggestion,
         holds=suggestion is not None and not over,
         left_out=bool(row.left_out),
+        left_out_at=row.left_out_at,
+        left_out_in=row.left_out_in,
     )

@@ -1,9 +1,10 @@
 """Which results of a study still hold, when a later routing left their model out."""
 
 from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, or_
+from sqlalchemy import ColumnElement, ScalarSelect, exists, func, or_, select
 
 from db.summary import JobSummary
 from db.tables import decisions, jobs
@@ -16,6 +17,23 @@ def left_out() -> ColumnElement[bool]:
     What such a job found stands in the study's history; it says nothing of the study
     as it is now.
     """
+    return or_(jobs.c.route == WITHDRAWAL, exists().where(*_without_it()))
+
+
+def left_out_at() -> ScalarSelect[datetime]:
+    """Select when a job of `left_out` was, as SQL; NULL for a withdrawal itself."""
+    query = select(func.min(decisions.c.decided_at)).where(*_without_it())
+    return query.correlate(jobs).scalar_subquery()
+
+
+def left_out_in() -> ScalarSelect[int]:
+    """Select the revision in which a job of `left_out` was, as `left_out_at`."""
+    query = select(func.min(decisions.c.revision)).where(*_without_it())
+    return query.correlate(jobs).scalar_subquery()
+
+
+def _without_it() -> tuple[ColumnElement[bool], ...]:
+    """Return what holds of a later decision that did not want a job's model."""
     again = jobs.alias("again")
     wanted = exists().where(
         again.c.study_id == decisions.c.study_id,
@@ -23,12 +41,11 @@ def left_out() -> ColumnElement[bool]:
         again.c.revision == decisions.c.revision,
         again.c.route != WITHDRAWAL,
     )
-    without_it = exists().where(
+    return (
         decisions.c.study_id == jobs.c.study_id,
         decisions.c.revision > jobs.c.revision,
         ~wanted.correlate(jobs, decisions),
     )
-    return or_(jobs.c.route == WITHDRAWAL, without_it)
 
 
 def holding(

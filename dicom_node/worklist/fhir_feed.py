@@ -1,6 +1,7 @@
 """Results as FHIR resources to be read: the same that are sent, under our own ids."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,8 @@ from db.engine import Database
 from dicom_node.core.errors import ReportError, StoreError
 from dicom_node.core.ids import SOPClassUID, SOPInstanceUID, StudyId
 from dicom_node.core.types import InputFile, RoutingHeader
-from dicom_node.worklist.fhir_case import Case, Target, standing_of
+from dicom_node.worklist.fhir_case import Case, Standing, Target, standing_of
+from dicom_node.worklist.fhir_observation import observe, withdraw
 from dicom_node.worklist.fhir_resources import logical_subject, resources
 from dicom_node.worklist.fhir_values import JSON, instant, text, withheld
 from dicom_node.worklist.order import Order, read_order
@@ -36,18 +38,28 @@ def tell_study(
     told: dict[object, JSON] = {}
     for result in results:
         order = _read_order(database, result, instance_path)
-        for target, made in resources(_case(result, order, names=names)):
+        for target, made in _told(result, _case(result, order, names=names)):
             meta = made.get("meta")
             made["id"] = _id(result.study_id, target)
             made["meta"] = {
                 **(meta if isinstance(meta, dict) else {}),
-                "versionId": str(result.revision),
-                "lastUpdated": instant(result.settled_at),
+                "versionId": str(result.left_out_in or result.revision),
+                "lastUpdated": instant(result.left_out_at or result.settled_at),
             }
             before = told.get(made["id"])
             if before is None or _updated(before) < _updated(made):
                 told[made["id"]] = made
     return tuple(told.values())
+
+
+def _told(result: CurrentResult, case: Case) -> Iterator[tuple[Target, JSON]]:
+    """Return the resources, taken back if a later routing left the model out."""
+    if not result.left_out or case.standing is not Standing.HOLDS:
+        yield from resources(case)
+        return
+    yield from resources(replace(case, standing=Standing.WITHDRAWN))
+    for target, finding in case.observations:
+        yield target, withdraw(case, observe(case, target, finding))
 
 
 def _case(result: CurrentResult, order: Order, *, names: bool) -> Case:
