@@ -7,6 +7,7 @@ from sqlalchemy import Connection, select
 
 from db.codec import decode_header, decode_prediction, decode_verdict
 from db.columns import AnyRow
+from db.left_behind import left_behind, left_behind_events
 from db.refusals import refusal_events
 from db.reports import report_of
 from db.story import (
@@ -60,6 +61,7 @@ def tell(connection: Connection, study_id: int) -> StudyStory:
         *pruning_events(connection, study_id),
         *suggestion_events(connection, study_id),
         *asked_events(connection, study_id),
+        *left_behind_events(left_behind(decided, job_stories)),
         *refusal_events(connection, row.study_instance_uid),
     ]
     return StudyStory(

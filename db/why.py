@@ -8,9 +8,14 @@ from sqlalchemy import ColumnElement, exists, or_, select
 from db.holding import left_out
 from db.summary import JobSummary
 from db.tables import jobs, predictions, studies
-from dicom_node.core.states import ONLY_OWN_RESULTS, Outcome, StudyState, WorkState
+from dicom_node.core.states import (
+    EVALUATED,
+    ONLY_OWN_RESULTS,
+    Outcome,
+    StudyState,
+    WorkState,
+)
 
-EVALUATED: Final = (Outcome.PRESENT, Outcome.ABSENT, Outcome.UNDETERMINED)
 STILL_RECEIVING: Final = "images are still coming in"
 NO_ROUTE_REMEDY: Final = (
     "if a model should look at it: correct the images at their source and send them "

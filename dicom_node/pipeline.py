@@ -51,13 +51,11 @@ from dicom_node.core.types import (
     Settlement,
     Study,
 )
-from dicom_node.core.work import WITHDRAWAL
+from dicom_node.core.work import LEFT_OUT, WITHDRAWAL
 from dicom_node.core.writing import Result
 from dicom_node.delivering import Outbox as Outbox
 from dicom_node.store.inputs import intact_inputs, open_inputs
 from dicom_node.writing import Withdrawal, Writing
-
-_LEFT_OUT = "no route wants this model for the study any more"
 
 _ALL_BUT_PICTURES = "the report is written, but not its pictures and key objects"
 
@@ -271,7 +269,7 @@ def _take_back(work: Work, job: Job, withdrawal: Withdrawal) -> Settlement:
 def _on_left_out(work: Work, job: Job) -> Outcome:
     """Take back what was told by a model that no route wants any more."""
     outcome, now = Outcome.NOT_EVALUATED, work.clock.now()
-    withdrawal = Withdrawal(reason=_LEFT_OUT, outcome=outcome)
+    withdrawal = Withdrawal(reason=LEFT_OUT, outcome=outcome)
     try:
         settlement = _take_back(work, job, withdrawal)
     except (ReportError, StoreError) as error:

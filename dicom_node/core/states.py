@@ -43,6 +43,10 @@ class Outcome(StrEnum):
     FAILED = "failed"  # inside the scope, yet no image could be evaluated
 
 
+# Outcomes that are a result; the others say why there is none.
+EVALUATED: Final = (Outcome.PRESENT, Outcome.ABSENT, Outcome.UNDETERMINED)
+
+
 class ReportKind(StrEnum):
     """What a result is written as; each kind is delivered by itself."""
 

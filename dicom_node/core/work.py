@@ -22,6 +22,7 @@ class Lease:
 
 # The route of a job that only takes back what was told: its model is not asked.
 WITHDRAWAL: Final = ""
+LEFT_OUT: Final = "no route wants this model for the study any more"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from db.desk_associations import associations_of
 from db.desk_deliveries import DeliveryLine
 from db.desk_images import images_of
 from db.desk_suggestions import Standing
+from db.left_behind import left_behind
 from db.refusals import count_refusals, refusals_of
 from db.run_again import Way, way_to_run_again
 from db.sending import STAGE_QUARANTINED
@@ -100,6 +101,16 @@ class StudyPages:
             ],
             "results": now,
             "earlier": earlier,
+            "stays": [
+                t(
+                    "study.stays_there",
+                    model=one.model,
+                    revision=one.revision,
+                    destinations=", ".join(one.destinations),
+                )
+                for one in left_behind(page.story.decisions, page.story.jobs)
+                if one.now
+            ],
             "images": images,
             "frames": images.shown.all_frames if images else 0,
             "viewer_words": {key: t(f"viewer.{key}") for key in (*_PRESETS, "broken")},

@@ -9,11 +9,13 @@ from typing import Final
 from db.desk import StudyPage
 from db.desk_deliveries import DeliveryLine
 from db.desk_suggestions import Standing
+from db.left_behind import STAYS_EVENT
 from db.refusals import REFUSED
 from db.story import AttemptStory, DecisionStory, DeliveryStory, ReceiptStory
 from db.timeline_asides import ASKED_EVENT
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import AssociationRecord
+from dicom_node.core.work import WITHDRAWAL
 from dicom_node.web.pages_words import WORK_KIND, work_state
 from dicom_node.web.words import Catalogue
 
@@ -21,6 +23,7 @@ _RECEIPTS: Final = {
     Receipt.CONFLICT: ("event_text.received_conflict", "bad"),
     Receipt.OWN_RESULT: ("event_text.received_own", "idle"),
 }
+_STAYS_TOLD: Final = ("because", "what_to_do")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ def timeline(
         *_suggestions(t, page),
         *_deliveries(t, page),
         *_asked(t, page),
+        *_stays(t, page),
         *_pruned(t, page),
     ]
     return sorted(lines, key=lambda line: line.at)
@@ -135,7 +139,7 @@ def _decisions(t: Catalogue, page: StudyPage) -> Iterator[Line]:
         models = ", ".join(
             job.summary["model"]
             for job in page.story.jobs
-            if job.summary["revision"] == item.revision
+            if job.summary["revision"] == item.revision and job.route != WITHDRAWAL
         )
         text = t("event_text.routed", revision=item.revision, models=models)
         yield Line(
@@ -257,6 +261,26 @@ def _asked(t: Catalogue, page: StudyPage) -> Iterator[Line]:
                 what=t("event.asked"),
                 text=t(f"event_asked.{told['action']}", who=told["who"]),
                 detail=str(told["detail"] or ""),
+            )
+
+
+def _stays(t: Catalogue, page: StudyPage) -> Iterator[Line]:
+    """Yield which objects of results that hold no more are in an archive still."""
+    for event in page.story.events:
+        if event.what == STAYS_EVENT:
+            told = event.detail
+            yield Line(
+                at=event.at,
+                what=t("event.stays"),
+                text=t(
+                    "event_text.stays",
+                    model=told["model"],
+                    revision=told["revision"],
+                    destinations=told["destinations"],
+                ),
+                detail=" · ".join(
+                    filter(None, (t.say(str(told[key])) for key in _STAYS_TOLD))
+                ),
             )
 
 
