@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import dataclass
+from typing import TypeVar
 
 from dicom_node.core.errors import PixelError
 from inference.pixels.jpeg2000 import read_jpeg_2000
@@ -13,6 +14,8 @@ _MOST_SCANS = 64  # a progressive image has about ten; each is a pass over the f
 _JPEG_LS = 0xF7
 _JP2_SIGNATURE = b"\0\0\0\x0cjP  \r\n\x87\n"
 _END_OF_IMAGE, _TAIL = b"\xff\xd9", 1024
+
+_Frame = TypeVar("_Frame", bytes, memoryview)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,7 @@ class Codestream:
     levels: int = 0
 
 
-def read_codestream(frame: bytes) -> Codestream:
+def read_codestream(frame: bytes | memoryview) -> Codestream:
     """Read the header of a JPEG, JPEG-LS, JPEG 2000 or HTJ2K frame.
 
     Raises:
@@ -48,11 +51,11 @@ def read_codestream(frame: bytes) -> Codestream:
             warn of that and fill the rest with grey.
     """
     # Coded data never hold this marker, but padding of any kind may follow it.
-    if _END_OF_IMAGE not in frame[-_TAIL:]:
+    if _END_OF_IMAGE not in bytes(frame[-_TAIL:]):
         raise PixelError("Pixel Data holds a codestream that is broken off")
     try:
         if frame[:2] == b"\xff\xd8":
-            return _read_jpeg(frame)
+            return _read_jpeg(bytes(frame))
         if frame[:4] == b"\xff\x4f\xff\x51":
             return _read_jpeg_2000(frame)
     except (struct.error, IndexError):
@@ -60,7 +63,7 @@ def read_codestream(frame: bytes) -> Codestream:
     raise PixelError("Pixel Data does not begin with a known codestream")
 
 
-def unwrap(frame: bytes) -> bytes:
+def unwrap(frame: _Frame) -> _Frame:
     """Take the codestream out of a JP2 file, which PS3.5 A.4.4 forbids and some send.
 
     A decoder must not see the file: its boxes may hold another codestream, and a
@@ -83,7 +86,7 @@ def unwrap(frame: bytes) -> bytes:
         if end < start:
             break
         position = end
-    return b""
+    return frame[:0]
 
 
 def _read_jpeg(frame: bytes) -> Codestream:
@@ -142,7 +145,7 @@ def _frame_header(
     )
 
 
-def _read_jpeg_2000(frame: bytes) -> Codestream:
+def _read_jpeg_2000(frame: bytes | memoryview) -> Codestream:
     header = read_jpeg_2000(frame)
     return Codestream(
         codec="htj2k" if header.is_high_throughput else "jpeg2k",

@@ -27,7 +27,7 @@ from inference.pixels.codecs import (
 )
 from inference.pixels.codestream import Codestream, read_codestream, unwrap
 from inference.pixels.complete import ends_flat, with_probe
-from inference.pixels.fragments import read_frame
+from inference.pixels.fragments import Fragment, read_frame
 from inference.pixels.native import Samples, arrange, read_native_frame
 from inference.pixels.read import FrameSource, name_transfer_syntax
 
@@ -110,18 +110,28 @@ def open_codestream(source: FrameSource, index: int) -> tuple[bytes, Codestream]
         PixelError: the frame is broken off, or is not what the header says.
     """
     frame = unwrap(_read_compressed(source, index))
+    return frame, inspect(frame, source)
+
+
+def inspect(frame: bytes | memoryview, source: FrameSource) -> Codestream:
+    """Return what a frame's own header says; PixelError as `open_codestream`."""
     codestream = read_codestream(frame)
     _check(codestream, source)
-    return frame, codestream
+    return codestream
 
 
 def _read_compressed(source: FrameSource, index: int) -> bytes:
-    """Read a frame, but no fragments that no coding of it could need."""
-    size = sum(fragment.size for fragment in source.frame_table[index])
+    return read_frame(source.pixels, fragments_of(source, index))
+
+
+def fragments_of(source: FrameSource, index: int) -> tuple[Fragment, ...]:
+    """Return a frame's fragments, but none that no coding of it could need."""
+    fragments = source.frame_table[index]
+    size = sum(fragment.size for fragment in fragments)
     most = source.layout.frame_bits // 8 * _MOST_EXPANSION + _MOST_HEADER_BYTES
     if size > most:
         raise PixelError(f"a frame has fragments of more than {most} bytes")
-    return read_frame(source.pixels, source.frame_table[index])
+    return fragments
 
 
 def _check(codestream: Codestream, source: FrameSource) -> None:

@@ -138,6 +138,12 @@ def read_frame(pixels: PixelBytes, fragments: tuple[Fragment, ...]) -> bytes:
     return b"".join(pixels.read(part.offset, part.size) for part in fragments)
 
 
+def read_frame_view(pixels: PixelBytes, fragments: tuple[Fragment, ...]) -> memoryview:
+    """Return the same as `read_frame` in memory of its own, which may be written to."""
+    parts = [pixels.read_array(part.offset, part.size) for part in fragments]
+    return (parts[0] if len(parts) == 1 else np.concatenate(parts)).data
+
+
 def _walk(pixels: PixelBytes, *, most: int) -> tuple[tuple[int, ...], list[Fragment]]:
     """Read the item headers: the Basic Offset Table and every fragment."""
     table: tuple[int, ...] | None = None

@@ -39,7 +39,7 @@ class Jpeg2000Header:
     levels: int
 
 
-def read_jpeg_2000(frame: bytes) -> Jpeg2000Header:
+def read_jpeg_2000(frame: bytes | memoryview) -> Jpeg2000Header:
     """Read and check the main header of a codestream.
 
     Raises:
@@ -73,7 +73,7 @@ def read_jpeg_2000(frame: bytes) -> Jpeg2000Header:
     )
 
 
-def _extent(frame: bytes, dx: int, dy: int) -> tuple[int, int]:
+def _extent(frame: bytes | memoryview, dx: int, dy: int) -> tuple[int, int]:
     """Return columns and rows, once grid and tiles are known to be possible."""
     ends = struct.unpack_from(">2I", frame, 8)
     starts = struct.unpack_from(">2I", frame, 16)
@@ -93,7 +93,7 @@ def _extent(frame: bytes, dx: int, dy: int) -> tuple[int, int]:
     return sizes[0], sizes[1]
 
 
-def _coding_style(frame: bytes) -> tuple[int, bool]:
+def _coding_style(frame: bytes | memoryview) -> tuple[int, bool]:
     """Return levels of decomposition and whether the wavelet is the reversible one."""
     position = _find(frame, _COD)
     if frame[position : position + 2] == b"\xff\x90":
@@ -114,7 +114,7 @@ class _Styles:
     samples: int
     size: tuple[int, int]
 
-    def check(self, frame: bytes, position: int, end: int) -> None:
+    def check(self, frame: bytes | memoryview, position: int, end: int) -> None:
         """Check the marker segments of one header, from `position` to its SOT or SOD.
 
         Source: ISO/IEC 15444-1 A.6.1 (COD), A.6.2 (COC).
@@ -138,7 +138,9 @@ class _Styles:
                 self._check_style(segment[index : index + 1], segment[index + 1 :])
             position += 2 + length
 
-    def _check_style(self, style: bytes, coding: bytes) -> None:
+    def _check_style(
+        self, style: bytes | memoryview, coding: bytes | memoryview
+    ) -> None:
         """Check levels, code-blocks and precincts of COD's or COC's parameters."""
         levels, width, height = struct.unpack_from(">BBB", coding)
         if levels > _MOST_LEVELS or width > 8 or height > 8:
@@ -151,7 +153,7 @@ class _Styles:
             raise PixelError("Pixel Data holds a JPEG 2000 of too many precincts")
 
 
-def _count_precincts(exponents: bytes, size: tuple[int, int]) -> int:
+def _count_precincts(exponents: bytes | memoryview, size: tuple[int, int]) -> int:
     """Count the precincts of all resolutions. Source: ISO/IEC 15444-1 B.6."""
     count = 0
     for resolution, packed in enumerate(exponents):
@@ -164,7 +166,7 @@ def _count_precincts(exponents: bytes, size: tuple[int, int]) -> int:
     return count
 
 
-def _check_tile_parts(frame: bytes, styles: _Styles) -> None:
+def _check_tile_parts(frame: bytes | memoryview, styles: _Styles) -> None:
     """Check all headers, and that each tile-part ends where the next one begins.
 
     OpenJPH makes an image of whatever is left of a tile-part that is broken off.
@@ -185,7 +187,7 @@ def _check_tile_parts(frame: bytes, styles: _Styles) -> None:
             return
 
 
-def _find(frame: bytes, wanted: int) -> int:
+def _find(frame: bytes | memoryview, wanted: int) -> int:
     """Return where a marker segment of the main header lies, or the first SOT."""
     position = 2
     while True:

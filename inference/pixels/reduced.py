@@ -16,8 +16,9 @@ from PIL import Image
 
 from inference.api import InputSpec
 from inference.pixels.codecs import HTJ2K, JPEG_2000, LOSSY, has_extension
-from inference.pixels.codestream import Codestream
-from inference.pixels.decode import StoredFrame, open_codestream
+from inference.pixels.codestream import Codestream, unwrap
+from inference.pixels.decode import StoredFrame, fragments_of, inspect
+from inference.pixels.fragments import read_frame_view
 from inference.pixels.native import Samples
 from inference.pixels.read import FrameSource
 from inference.pixels.resample import place_frame
@@ -59,7 +60,8 @@ def decode_reduced(
         or layout.photometric not in _PHOTOMETRICS
     ):
         return None
-    frame, codestream = open_codestream(source, index)
+    frame = unwrap(read_frame_view(source.pixels, fragments_of(source, index)))
+    codestream = inspect(frame, source)
     levels = _count_levels(codestream, spec)
     if not levels or not _is_plain(frame, codestream, source):
         return None
@@ -90,7 +92,7 @@ def _count_levels(codestream: Codestream, spec: InputSpec) -> int:
     return min(int(math.log2(ratio)) if ratio >= 2 else 0, codestream.levels)
 
 
-def _is_plain(frame: bytes, codestream: Codestream, source: FrameSource) -> bool:
+def _is_plain(frame: memoryview, codestream: Codestream, source: FrameSource) -> bool:
     """Say whether averages of the codestream's values are averages of the pixels."""
     layout = source.layout
     return (
@@ -118,7 +120,7 @@ def _has_foreign_bits(codestream: Codestream, source: FrameSource) -> bool:
     )
 
 
-def _decode(frame: bytes, codestream: Codestream, levels: int) -> Samples | None:
+def _decode(frame: memoryview, codestream: Codestream, levels: int) -> Samples | None:
     """Return values that may lie outside the range of the pixels; None on a failure."""
     try:
         if codestream.codec == "htj2k" and codestream.is_reversible:
@@ -128,17 +130,19 @@ def _decode(frame: bytes, codestream: Codestream, levels: int) -> Samples | None
         return None
 
 
-def _by_openjph(frame: bytes, codestream: Codestream, levels: int) -> Samples | None:
+def _by_openjph(
+    frame: memoryview, codestream: Codestream, levels: int
+) -> Samples | None:
+    """Decode with OpenJPH, which leaves the frame with another bit depth."""
     if not has_extension("_htj2k"):
         return _by_openjpeg(frame, codestream, levels)
     bits = codestream.precision + _SPARE_BITS
-    wider = np.frombuffer(frame, np.uint8).copy()  # in large pages, unlike bytes
     for component in range(codestream.samples):
-        wider[_DEPTH + 3 * component] += _SPARE_BITS
+        frame[_DEPTH + 3 * component] += _SPARE_BITS
     kind = f"{'i' if codestream.is_signed else 'u'}{2 if bits <= 16 else 4}"
     room = np.full(_reduced_shape(codestream, levels), _MARK, kind)
     decode = importlib.import_module("imagecodecs").htj2k_decode
-    values = np.asarray(decode(wider.data, skipres=levels, out=room))
+    values = np.asarray(decode(frame, skipres=levels, out=room))
     if (values[-1] == _MARK).all(axis=0).any():  # rows that were never written
         return None
     if codestream.is_signed:
@@ -147,7 +151,9 @@ def _by_openjph(frame: bytes, codestream: Codestream, levels: int) -> Samples | 
     return values.astype(np.int64) - (1 << bits - 1) + (1 << codestream.precision - 1)
 
 
-def _by_openjpeg(frame: bytes, codestream: Codestream, levels: int) -> Samples | None:
+def _by_openjpeg(
+    frame: memoryview, codestream: Codestream, levels: int
+) -> Samples | None:
     """Decode with the OpenJPEG inside Pillow, which alone can be told to reduce."""
     picture = Image.open(BytesIO(frame), formats=["JPEG2000"])
     shape = _reduced_shape(codestream, levels)
