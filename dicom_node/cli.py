@@ -12,12 +12,14 @@ from dicom_node import __version__
 from dicom_node.commands import models_options, users_options
 from dicom_node.commands.carry_out import carry_out
 from dicom_node.core.loading import uncollected
+from dicom_node.streams import hold_standard_streams
 
 _Add = Callable[[argparse.ArgumentParser], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit code."""
+    hold_standard_streams()
     parser = build_parser()
     options = parser.parse_args(arguments)
     return carry_out(_run, options)

@@ -1,6 +1,5 @@
 """A child process forked off this one: what is loaded here it need not load again."""
 
-import contextlib
 import ctypes
 import gc
 import os
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from dicom_node.child import prepare_child
+from dicom_node.streams import flush_standard_streams
 
 _ASKED_BY: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 _LOOK_SECONDS: Final = 0.01
@@ -80,8 +80,7 @@ def fork(role: Role, *, heard: bool) -> Forked:
         heard: its standard output is read here; nobody's else.
     """
     reader, writer = os.pipe() if heard else (None, os.open(os.devnull, os.O_WRONLY))
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush_standard_streams()
     gc.freeze()  # a collection in the child would copy every page
     parent = os.getpid()
     # A signal in between would run this process's handler in the child.
@@ -109,9 +108,7 @@ def _live(role: Role, parent: int, output: int) -> NoReturn:
     except BaseException:  # noqa: BLE001 - a process's edge
         sys.excepthook(*sys.exc_info())
     finally:
-        with contextlib.suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
+        flush_standard_streams()
         os._exit(code if isinstance(code, int) else 1)
 
 

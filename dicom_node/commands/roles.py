@@ -1,6 +1,7 @@
 """`serve` and the roles receive, work and deliver; and `migrate`."""
 
 import argparse
+import contextlib
 import logging
 import os
 import sys
@@ -65,7 +66,11 @@ def serve(options: argparse.Namespace) -> int:
         return Role(run=partial(_run_role, name, found, workers), words=words)
 
     def on_ready(address: str) -> None:
-        print(f"ready {node.ae_title} {address} dicom-node {__version__}", flush=True)
+        # A full disk that takes no line must not keep the node from working.
+        with contextlib.suppress(OSError):
+            print(
+                f"ready {node.ae_title} {address} dicom-node {__version__}", flush=True
+            )
 
     supervisor = Supervisor(
         roles=(

@@ -1,0 +1,33 @@
+"""The standard streams of a process, whatever it was started with."""
+
+import contextlib
+import os
+import sys
+from typing import Final
+
+_LAST: Final = 2
+
+
+def hold_standard_streams() -> None:
+    """Open those that were closed at the start, to nowhere.
+
+    Without it a database or a socket would get their numbers, and be written to by
+    whoever prints: libraries, the kernel's linker, an abort.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST:
+        os.set_inheritable(number, True)
+    os.close(number)
+    # They live as long as the process; the interpreter has None for a closed one.
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def flush_standard_streams() -> None:
+    """Write out what was printed; nobody is kept by a disk that is full."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
