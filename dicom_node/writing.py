@@ -102,7 +102,8 @@ class Writing:
         else:
             later = tuple(one for one in wanted if one.kind in _LATER)
             if self.suggest is not None:
-                suggestion = self.suggest.suggest(prediction, now=self.clock.now())
+                at = prediction.finished_at  # as the preview does, to the same expiry
+                suggestion = self.suggest.suggest(prediction, now=at)
         if len(later) < len(wanted):
             wanted = tuple(one for one in wanted if one not in later)
         else:  # nobody waits for anything else

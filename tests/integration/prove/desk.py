@@ -4,7 +4,7 @@ import atexit
 import shutil
 import tempfile
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import select
@@ -42,6 +42,8 @@ class Desk:
     outbox: Outbox
     clock: SteppedClock
     uid: str
+    store: Path
+    table: DestinationTable
     states: list[WorkState] = field(default_factory=list)
 
     def claim(self) -> Delivery | None:
@@ -105,9 +107,27 @@ def make_desk(
     db.work.settle_job(database, claim(database), settlement(report), now=after(3))
     clock = SteppedClock()
     clock.time = after(10)
-    outbox = Outbox(
+    outbox = outbox_of(database, folder / "reports", table, at=clock.time)
+    outbox = replace(outbox, clock=clock, faults=faults)
+    return Desk(
         database=database,
-        reports=store,
+        outbox=outbox,
+        clock=clock,
+        uid=str(report.sop_instance_uid),
+        store=folder / "reports",
+        table=table,
+    )
+
+
+def outbox_of(
+    database: Database, store: Path, table: DestinationTable, *, at: datetime
+) -> Outbox:
+    """Make what the deliver role delivers with, to this destination alone."""
+    clock = SteppedClock()
+    clock.time = at
+    return Outbox(
+        database=database,
+        reports=FileStore(store, min_free_bytes=0),
         destinations={"pacs": DicomDestination(table, "AINODE")},
         provers=provers_of([table], "AINODE"),
         retry=ExponentialBackoff(
@@ -116,15 +136,8 @@ def make_desk(
             give_up_after=timedelta(hours=1),
         ),
         clock=clock,
-        faults=faults,
         breaker=BreakerPolicy(
             failures=3, first=timedelta(seconds=30), longest=timedelta(seconds=120)
         ),
         chance=lambda: 0.0,
-    )
-    return Desk(
-        database=database,
-        outbox=outbox,
-        clock=clock,
-        uid=str(report.sop_instance_uid),
     )

@@ -22,6 +22,7 @@ from tests.integration.deliver.peers import (
 )
 from tests.integration.prove.archive import Habits, running_archive
 from tests.integration.prove.desk import make_desk
+from tests.integration.prove.dying import die_at
 from tests.peers import free_port
 
 
@@ -86,6 +87,29 @@ def test_a_destination_that_was_down_gets_everything_once_when_it_is_back(
     assert desk.row().attempt == 4
     (state,) = breaker.states(database, now=desk.clock.now())
     assert (state.breaker, state.failures) == (Breaker.CLOSED, 0)
+
+
+def test_a_breaker_that_is_open_stays_so_over_a_restart_and_a_death(
+    database: Database, url: str
+) -> None:
+    port = free_port()
+    desk = make_desk(database, port)
+    for _ in range(3):
+        desk.skip()
+        assert desk.turn() is WorkState.QUEUED
+    (state,) = breaker.states(database, now=desk.clock.now())
+    assert state.open_until is not None
+    assert desk.clock.now() < state.open_until
+    with running_archive(Habits(port=port)) as archive:
+        assert not die_at("before it is sent", desk, url)  # it is given nothing
+        desk.clock.time = max(state.open_until, desk.row().not_before)
+        assert die_at("after the C-STORE-RSP", desk, url)
+        assert desk.turn() is None
+        desk.skip(61)
+        assert desk.turn() is WorkState.DONE
+        assert archive.stored == [desk.uid, desk.uid]  # one object, acknowledged once
+    (state,) = breaker.states(database, now=desk.clock.now())
+    assert state.breaker is Breaker.CLOSED
 
 
 def test_an_archive_that_ends_in_the_middle_gets_the_same_object_again(

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from db.engine import Database
 from dicom_node import delivering
 from dicom_node.core.states import Proof, WorkState
 from dicom_node.deliver.commitment import read_answer
+from tests.integration.db.conftest import ENGINES
 from tests.integration.prove.desk import Desk, make_desk
+from tests.integration.prove.dying import STEPS, die_at
 from tests.orthanc import Orthanc, OrthancSettings, running_orthanc
 from tests.peers import Address, free_port
 
@@ -84,6 +87,38 @@ def test_orthanc_commits_to_what_it_was_sent(
         assert len(orthanc.reports()) == 1
     wanted = Proof.COMMITTED if read_back == "off" else Proof.VERIFIED
     assert desk.row().proof == wanted
+
+
+# A step takes seconds: each on one engine, on the other by turns.
+@pytest.mark.parametrize(
+    ("step", "engine"), list(zip(STEPS, cycle(reversed(ENGINES)), strict=False))
+)
+def test_a_deliver_role_that_is_killed_at_a_step_leaves_one_object_that_is_verified(
+    database: Database, url: str, tmp_path: Path, step: str
+) -> None:
+    port = free_port()
+    node = Address(port=port, ae_title="AINODE")
+    settings = OrthancSettings(modalities=[("node", node)], ae_title="PACS")
+    desks: list[Desk] = []
+    with (
+        running_orthanc(tmp_path / "orthanc", settings) as orthanc,
+        _reports_go_to(desks, port) as here,
+    ):
+        desk = make_desk(
+            database, orthanc.address.port, commitment="required", read_back="c-find"
+        )
+        desks.append(desk)
+        while not die_at(step, desk, url):
+            assert here.wait(30)
+        desk.skip(61)  # its lease lapses
+        here.clear()
+        while desk.turn() is not WorkState.DONE:
+            assert desk.row().stage == "sent"
+            assert here.wait(30)
+            here.clear()
+        (kept,) = orthanc.rest("/instances?expand")
+        assert kept["MainDicomTags"]["SOPInstanceUID"] == desk.uid
+        assert desk.row().proof == Proof.VERIFIED
 
 
 def test_an_object_that_orthanc_has_lost_is_sent_again_and_then_committed(
