@@ -10,6 +10,7 @@ from config.settings import Settings
 from dicom_node import app
 from dicom_node.commands.screen import console, print_json
 from dicom_node.core.errors import UsageError
+from dicom_node.workers import bind_worker, count_workers
 from inference.bundle import find_bundle
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ def bench(options: argparse.Namespace, settings: Settings) -> int:
     card = find_bundle(options.model, settings.models.folder)
     if card.python_class:
         raise UsageError("a Python class brings its own engine: nothing to choose")
-    measured = list(measuring.bench(card, app.run_options(settings)))
+    # With as many threads as each worker of the node has.
+    workers = count_workers(settings.models)
+    bound = bind_worker(settings, worker=1, workers=workers)
+    measured = list(measuring.bench(card, app.run_options(bound)))
     best = measuring.recommend(measured)
     if options.keep:
         keep(settings.engines_file, card, EngineSpec(best.engine, best.precision))
@@ -42,6 +46,8 @@ def bench(options: argparse.Namespace, settings: Settings) -> int:
         return 0
     print(f"{card.name} on {best.device}: {this_machine()}")
     console().print(_table(measured))
+    if any(speed.apart for speed in measured):
+        print("apart: some layers image by image, so that batches change no score")
     print(f"recommended: {best.engine} {best.precision}")
     if options.keep:
         print('kept: engine = "auto" takes it on the CPU of this machine')
@@ -61,7 +67,7 @@ def _table(measured: "list[Speed]") -> Table:
         table.add_row(
             name,
             f"{speed.alone:.1f}",
-            f"{speed.batched:.1f} of {speed.batch_size}",
+            f"{speed.batched:.1f} of {speed.batch_size}{', apart' * speed.apart}",
             f"{speed.batched / base:.2f}",
             f"{speed.difference:.1e}",
         )

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -12,7 +12,14 @@ from dicom_node.core.errors import InferenceError
 from inference.api import ModelCard
 from inference.calibrate import calibrate
 from inference.run.device import choose_device
-from inference.run.engines.choose import LIMIT, compare, fixed_input, open_engine
+from inference.run.engines.choose import (
+    LIMIT,
+    Chosen,
+    compare,
+    fixed_input,
+    keep_bits,
+    open_engine,
+)
 from inference.run.engines.eager import EagerEngine
 from inference.run.engines.engine import (
     Engine,
@@ -33,6 +40,9 @@ class Speed:
     Args:
         alone: images per second in batches of one.
         batched: images per second in batches of `batch_size`.
+        batch_size: of the batches that the node makes; 1 where only single images
+            keep the bits of their scores with this engine.
+        apart: the node runs some layers image by image within its batches.
         difference: the largest of a score against eager fp32, on a fixed input.
         unavailable: why there is nothing to say; "" otherwise.
     """
@@ -44,6 +54,7 @@ class Speed:
     alone: float = 0.0
     batched: float = 0.0
     difference: float = 0.0
+    apart: bool = False
     unavailable: str = ""
 
     @property
@@ -75,25 +86,28 @@ def bench(
         calibrate, calibration=card.calibration, activation=card.activation
     )
     for spec in engines_here(device):
-        named = partial(
-            Speed,
+        named = Speed(
             engine=spec.engine,
             precision=spec.precision,
             device=str(device),
             batch_size=size,
         )
         try:
-            engine = _open(network, spec, card, options)
-            difference = compare(engine, reference, fixed_input(card), scores)
-            yield named(
-                alone=_rate(engine, card, 1, min_seconds),
-                batched=_rate(engine, card, size, min_seconds),
+            chosen = _choose(network, spec, card, options)
+            difference = compare(chosen.engine, reference, fixed_input(card), scores)
+            batch_size = 1 if chosen.one_by_one else size
+            yield replace(
+                named,
+                batch_size=batch_size,
+                alone=_rate(chosen.engine, card, 1, min_seconds),
+                batched=_rate(chosen.engine, card, batch_size, min_seconds),
                 difference=difference,
+                apart=chosen.largest > 0,
             )
         except EngineUnavailable as error:
-            yield named(unavailable=str(error))
+            yield replace(named, unavailable=str(error))
         except torch.OutOfMemoryError:
-            yield named(unavailable="the device has no memory for this batch")
+            yield replace(named, unavailable="the device has no memory for this batch")
 
 
 def recommend(measured: list[Speed]) -> Speed:
@@ -108,16 +122,20 @@ def recommend(measured: list[Speed]) -> Speed:
     return max(usable, key=lambda speed: speed.batched)
 
 
-def _open(
+def _choose(
     network: torch.nn.Module, spec: EngineSpec, card: ModelCard, options: RunOptions
-) -> Engine:
-    return open_engine(
+) -> Chosen:
+    """Make the engine as the node would, with batches that keep the bits of scores."""
+    device = torch.device(choose_device(options.device))
+    engine = open_engine(
         copy.deepcopy(network),
         spec,
-        device=torch.device(choose_device(options.device)),
+        device=device,
         try_on=fixed_input(card),
         wish=options.wish,
     )
+    chosen = Chosen(engine=engine, difference=0.0)
+    return keep_bits(chosen, card) if device.type == "cpu" else chosen
 
 
 def _rate(engine: Engine, card: ModelCard, size: int, min_seconds: float) -> float:

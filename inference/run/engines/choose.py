@@ -68,8 +68,13 @@ def choose_engine(
         torch.OutOfMemoryError: the device has no memory for a few images.
     """
     chosen = _choose(network, card, device=device, wish=wish, calibrate=calibrate)
+    return keep_bits(chosen, card) if device.type == "cpu" else chosen
+
+
+def keep_bits(chosen: Chosen, card: ModelCard) -> Chosen:
+    """Make scores on the CPU independent of the batch; the engine may be changed."""
     engine = chosen.engine
-    if device.type != "cpu" or is_steady(engine, card):
+    if is_steady(engine, card):
         return chosen
     if isinstance(engine, EagerEngine):
         largest, *_ = engine.mend(several_inputs(card))

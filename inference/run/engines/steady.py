@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from time import monotonic
+from time import thread_time
 from typing import Any, Final
 
 import torch
@@ -20,7 +20,9 @@ from torch import nn
 # that was mended, and to single images.
 SIZES: Final = (2, 4, 8)
 _ALIGNMENT: Final = 64  # bytes, of memory that torch allocates
-_SECONDS: Final = 15.0  # of loading a model; batches stay smaller where it takes longer
+# Of the loading thread's own time, which other programs do not take from it; batches
+# stay smaller where it takes longer.
+_SECONDS: Final = 15.0
 _NOISE: Final = 1 << 14  # values
 _VECTORS: Final = 64  # values that the processor takes in one step, at the most
 _CLOSE: Final = 1e-3  # relative; more is another computation, not another rounding
@@ -152,9 +154,9 @@ def mend(
     leaves = [item for item in network.modules() if not list(item.children())]
     inner = [item for item in network.modules() if item is not network]
     steady = [1]
-    end = monotonic() + _SECONDS
+    end = thread_time() + _SECONDS
     for size in SIZES:
-        if monotonic() > end:
+        if thread_time() > end:
             break
         some, mended = images[:size], set[int]()
         # To look into all of them takes several times as long.

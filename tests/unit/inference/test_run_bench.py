@@ -10,7 +10,7 @@ import torch
 from dicom_node.core.errors import InferenceError
 from inference.run.bench import Speed, bench, recommend
 from inference.run.engines import recommended
-from inference.run.engines.choose import LIMIT, resolve_wish
+from inference.run.engines.choose import LIMIT, Chosen, keep_bits, resolve_wish
 from inference.run.engines.engine import (
     REFERENCE,
     EngineSpec,
@@ -18,6 +18,7 @@ from inference.run.engines.engine import (
     has_bf16_instructions,
 )
 from inference.run.options import EngineWish, RunOptions
+from inference.vit.model import TimmModel
 from tests.unit.inference.cards import make_bundle, make_card
 
 CPU = torch.device("cpu")
@@ -88,3 +89,33 @@ def test_bfloat16_is_tried_where_the_processor_has_it(
 
 def test_the_reference_comes_first_of_the_engines() -> None:
     assert engines_here(CPU)[0] == REFERENCE
+
+
+@pytest.mark.parametrize(
+    "architecture", [pytest.param("resnet10t", marks=pytest.mark.slow), ""]
+)
+def test_the_batches_that_are_measured_are_those_that_the_node_runs(
+    tmp_path: Path, architecture: str
+) -> None:
+    named = {"architecture": architecture, "arch_options": ()} if architecture else {}
+    card = make_bundle(tmp_path / "m", **named)
+    options = RunOptions(device="cpu", max_batch_size=2)
+    speed = next(bench(card, options, min_seconds=0.01))
+    model = TimmModel(card)
+    model.load("cpu")
+    assert speed.apart is (model.chosen.largest > 0)
+    assert speed.batch_size == (1 if model.chosen.one_by_one else 2)
+
+
+class _RoundsByTheBatch:
+    """An engine whose scores follow from how many images it is given."""
+
+    spec = EngineSpec("openvino", "fp32")
+
+    def run(self, images: torch.Tensor) -> torch.Tensor:
+        return images[:, 0, 0, :1] + len(images)
+
+
+def test_an_engine_that_no_mending_helps_runs_single_images(tmp_path: Path) -> None:
+    chosen = Chosen(engine=_RoundsByTheBatch(), difference=0.0)
+    assert keep_bits(chosen, make_card(tmp_path)) == replace(chosen, one_by_one=True)
