@@ -35,9 +35,14 @@ _ISSUES: Final = _TRANSIENT | {
 _MEANINGS: Final = {
     404: "has no such kind of resource: is it the base of a FHIR R4 server?",
     409: "refuses it, as others change the same resources",
+    410: "says that a resource of this study was deleted there: restore it, or have it "
+    "removed for good",
     412: "has several resources with an identifier of this study: merge them there",
     422: "breaks a rule of the server's profiles: see its log",
 }
+# Of the address or of a resource: only who answers in FHIR means the resource.
+_OF_EITHER: Final = (404, 410)
+_DELETED: Final = 410
 _MANY_AT_ONCE: Final = 409  # of a transaction: others were quicker
 
 
@@ -150,9 +155,11 @@ def _refusal(peer: HttpPeer, answer: HttpAnswer) -> DeliveryError:
     codes = _codes(outcome) if is_outcome else ""
     meaning = _MEANINGS.get(answer.status)
     text = str(general)
-    if meaning is not None and (is_outcome or answer.status != 404):
+    if meaning is not None and (is_outcome or answer.status not in _OF_EITHER):
         text = f"{peer} {meaning} (HTTP {answer.status})"
     retryable = general.retryable or answer.status == _MANY_AT_ONCE
+    if is_outcome and answer.status == _DELETED:
+        retryable = False
     return DeliveryError(f"{text}{codes}", retryable=retryable, status=answer.status)
 
 

@@ -56,14 +56,15 @@ class FHIRServer:
                 "rest": [{"mode": "server", "interaction": [{"code": "transaction"}]}],
             }
         else:
-            document = self._carry_out(json.loads(asked.body))
+            document = self.carry_out(json.loads(asked.body))
         said(200, document)(connection, asked)
 
     def of_kind(self, kind: str) -> list[dict[str, Any]]:
         """Return the resources of a kind."""
         return [one for one in self.kept.values() if one["resourceType"] == kind]
 
-    def _carry_out(self, bundle: dict[str, Any]) -> dict[str, Any]:
+    def carry_out(self, bundle: dict[str, Any]) -> dict[str, Any]:
+        """Keep what a transaction holds; return the transaction-response."""
         places: dict[str, str] = {}
         statuses: list[str | None] = []
         for entry in bundle["entry"]:
