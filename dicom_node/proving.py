@@ -196,6 +196,4 @@ class Proving:
 
 def sent_as(delivery: Delivery, uid: SOPInstanceUID, proof: Proof, note: str) -> Sent:
     """Return what a delivery is settled with that its destination took before."""
-    return Sent(
-        status=delivery.status or 0, sop_instance_uid=uid, proof=proof, note=note
-    )
+    return Sent(status=delivery.status, sop_instance_uid=uid, proof=proof, note=note)

@@ -154,12 +154,12 @@ class Sent:
     """A report that the destination took.
 
     Args:
-        status: DIMSE (PS3.4 B.2.3: 0000, Bxxx) or HTTP; 0 where there is neither.
+        status: of DIMSE (PS3.4 B.2.3: 0000, Bxxx), HTTP or HL7; None of a folder.
         proof: what that it has it rests on.
         note: why the proof is weaker than it was wished for; "" if it is not.
     """
 
-    status: int
+    status: int | None
     sop_instance_uid: SOPInstanceUID
     proof: Proof = Proof.SENT
     note: str = ""

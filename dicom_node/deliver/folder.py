@@ -9,7 +9,6 @@ from dicom_node.core.errors import ConfigError, DeliveryError
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.types import ReportFile, Sent
 from dicom_node.deliver.choose import kinds_of, rank_reports, read_report, sr_classes_of
-from dicom_node.deliver.status import SUCCESS
 
 
 class FolderDestination:
@@ -43,7 +42,7 @@ class FolderDestination:
         uid = file.report.sop_instance_uid
         on_chosen(uid)
         self._write(f"{uid}.dcm", content)
-        return Sent(status=SUCCESS, sop_instance_uid=uid)
+        return Sent(status=None, sop_instance_uid=uid)
 
     def check(self) -> None:
         """Raise DeliveryError unless a file can be written."""

@@ -15,11 +15,11 @@ def _texts() -> Iterator[str]:
     """Yield every fixed text with which the receiver cannot understand something."""
     for path in [*(ROOT / "receive").glob("*.py"), *(ROOT / "part10").glob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text())):
-            is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
-            if not is_call or node.func.id != "CannotUnderstand" or not node.args:
-                continue
-            if isinstance(node.args[0], ast.Constant):
-                yield str(node.args[0].value)
+            match node:
+                case ast.Call(
+                    func=ast.Name(id="CannotUnderstand"), args=[ast.Constant(value), *_]
+                ):
+                    yield str(value)
 
 
 def test_every_reason_has_a_remedy_that_asks_for_something() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,7 +41,7 @@ def _bad(folder: Path) -> Path:
     return write_image(folder, values).rename(folder / "bad.dcm")
 
 
-def _draw(drawers: Drawers, path: Path, **more: object) -> bytes:
+def _draw(drawers: Drawers, path: Path, **more: Any) -> bytes:
     wanted = partial(Drawing, path=path, frame=1, asked=Asked(), side=64)
     return drawers.draw(wanted(**more))
 
