@@ -12,15 +12,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from random import SystemRandom
 from typing import TypeVar
 
 import pytest
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "DICOM_NODE_TEST_DATA"
+_PORTS = range(16_000, 32_000)  # ip(7), ip_local_port_range: 32768 and above
 T = TypeVar("T")
 
 _PACKAGES = {
@@ -92,11 +94,15 @@ def shared_data(*parts: str) -> Path:
 
 
 def free_port() -> int:
-    """Return a TCP port on loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port on loopback that was free a moment ago.
+
+    Below those that the system gives to whoever connects: it would give this one too.
+    """
+    for port in SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no port is free")
 
 
 def wait_until(

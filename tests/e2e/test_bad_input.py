@@ -34,7 +34,8 @@ def test_bad_images_are_refused_with_a_reason_and_the_good_ones_evaluated(
     study = new_study_uid()
     bad = broken_samples(study)
     good = [good_sample(study, number) for number in (1, 2, 3)]
-    node = start_node(settings)
+    # One of them takes a second to inflate, and more beside other tests.
+    node = start_node(replace(settings, quiet_seconds=5.0))
     worker = node.pids()["work"]
     statuses = send_samples(node.address.port, [good[0], *bad, *good[1:]])
     node.wait_settled(study, seconds=WORKER_SECONDS)
