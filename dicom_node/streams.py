@@ -17,13 +17,13 @@ def hold_standard_streams() -> None:
     while (number := os.open(os.devnull, os.O_RDWR)) <= _LAST:
         os.set_inheritable(number, True)
     os.close(number)
-    # They live as long as the process; the interpreter has None for a closed one.
+    # The interpreter has None for a closed one.
     if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
     if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
     if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
 
 
 def flush_standard_streams() -> None:

@@ -7,7 +7,6 @@ how many bytes follow, or what is wrong
 import gzip
 import json
 import logging
-import resource
 import select
 import signal
 import sys
@@ -18,6 +17,7 @@ from dicom_node.core.errors import PixelError
 from dicom_node.web.picture_presets import Asked
 from dicom_node.web.pictures import LIMITS, draw_picture, pack_picture, read_picture
 from inference.api import Window
+from inference.guard.bounds import bound_process
 from inference.pixels import faults
 
 READY: Final = b"ready\n"
@@ -34,7 +34,7 @@ def main() -> int:
     answers = sys.stdout.buffer
     sys.stdout = sys.stderr  # what others write must not be taken for an answer
     logging.disable(logging.CRITICAL)
-    _bound()
+    bound_process(LIMITS, copies=_COPIES)
     answers.write(READY)
     answers.flush()
     while line := _next_line(sys.stdin.buffer):
@@ -48,21 +48,6 @@ def _next_line(jobs: BinaryIO) -> bytes:
     """Wait for a job; b"" once nobody asks. One job comes at a time."""
     waiting, _, _ = select.select([jobs], [], [], _IDLE_SECONDS)
     return jobs.readline() if waiting else b""
-
-
-def _bound() -> None:
-    """Take no more memory than a frame may need, and leave no core behind.
-
-    A core file would hold pixels.
-    """
-    used = int(Path("/proc/self/statm").read_text().split()[0])
-    most = used * resource.getpagesize() + LIMITS.inflated_bytes
-    most += _COPIES * LIMITS.frame_bytes
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard != resource.RLIM_INFINITY:
-        most = min(most, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _answer(job: dict[str, Any], answers: BinaryIO) -> None:

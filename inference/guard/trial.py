@@ -5,7 +5,6 @@ python -m inference.guard.trial    a job as JSON in, a line for each step out
 
 import json
 import logging
-import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from typing import Any, Final
 
 from dicom_node.core.errors import PixelError
 from inference.api import InputSpec
+from inference.guard.bounds import bound_process
 from inference.pixels import faults
 from inference.pixels.decode import decode_frame
 from inference.pixels.layout import PixelLimits
@@ -44,7 +44,7 @@ def main() -> int:
         faults.arm(fault)
     limits = PixelLimits(**job["limits"])
     decode = _decoder(job["reduced"])
-    _bound(limits)
+    bound_process(limits, copies=_COPIES)
 
     def say(*words: object) -> None:
         # Should whoever listens be gone, the kernel ends a decoder that does not.
@@ -73,21 +73,6 @@ def _decoder(reduced: Mapping[str, Any] | None) -> Callable[[FrameSource, int], 
         return found if found is not None else decode_frame(source, index)
 
     return decode
-
-
-def _bound(limits: PixelLimits) -> None:
-    """Take no more memory than decoding may need, and leave no core behind.
-
-    A core file would hold pixels.
-    """
-    used = int(Path("/proc/self/statm").read_text().split()[0])
-    most = used * resource.getpagesize() + limits.inflated_bytes
-    most += _COPIES * limits.frame_bytes
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    if hard != resource.RLIM_INFINITY:
-        most = min(most, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (most, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
 def _try(

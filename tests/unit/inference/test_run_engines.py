@@ -87,8 +87,6 @@ def test_most_of_a_convolutional_network_runs_in_batches_of_the_same_bits() -> N
     noise = torch.Generator().manual_seed(5)
     images, others = torch.randn(2, 8, 3, size, size, generator=noise)
     alone = torch.cat([engine.run(image[None]) for image in images])
-    if torch.equal(engine.run(images), alone):
-        pytest.skip("this processor rounds the same in every batch")
     sizes = engine.mend(others)
     assert sizes == (8, 4, 2, 1)
     for number in range(1, 9):
