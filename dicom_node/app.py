@@ -269,7 +269,7 @@ def build_work(
             },
             suggest=build_suggest(settings),
             writers={
-                **object_writers(builder.equipment, run_options(settings).limits),
+                **object_writers(builder.equipment, executor.limits, executor.guard),
                 **build_writers(settings, database, reports),
             },
         ),

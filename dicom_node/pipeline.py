@@ -219,11 +219,16 @@ def _result_of(
 
 def _finish(work: Work, result: Result) -> Outcome:
     """Write what is left of a result that is kept, and end its job."""
+    job = result.job
     try:
         rest = work.writing.write_rest(result)
+    except InferenceError as error:  # nothing can try its image apart now
+        if error.retryable and job.attempt < work.attempts:
+            return _try_again(work, job, str(error))
+        return _fail(work, job, f"{_ALL_BUT_PICTURES}: {error}")
     except (ReportError, StoreError) as error:
-        return _fail(work, result.job, f"{_ALL_BUT_PICTURES}: {error}")
-    db.outbox.finish_job(work.database, result.job, rest, now=work.clock.now())
+        return _fail(work, job, f"{_ALL_BUT_PICTURES}: {error}")
+    db.outbox.finish_job(work.database, job, rest, now=work.clock.now())
     return result.prediction.outcome
 
 

@@ -24,6 +24,7 @@ from dicom_node.report.legal import plain_text
 from dicom_node.report.reading import UNREADABLE, hushed, read_header, text_of
 from dicom_node.report.subject import copy_attribute, copy_items
 from dicom_node.report.summary_image import (
+    Decoding,
     Source,
     choose_source,
     named_frames,
@@ -32,7 +33,6 @@ from dicom_node.report.summary_image import (
 from dicom_node.report.summary_orientation import read_laterality
 from dicom_node.report.summary_page import HEIGHT, WIDTH, Panel, draw_page
 from dicom_node.report.summary_words import by_weight, write_words
-from inference.pixels.frames import PixelLimits
 
 SECONDARY_CAPTURE: Final = SOPClassUID("1.2.840.10008.5.1.4.1.1.7")
 _SERIES: Final = SeriesForm(
@@ -57,13 +57,11 @@ class SecondaryCaptureWriter:
     No identity is burnt into it: the header has it, viewers show it from there, and a
     study that is merged or de-identified later must not keep a name in its pixels.
 
-    Args:
-        limits: what an image may claim to be before it is not drawn.
     """
 
-    def __init__(self, equipment: Equipment, limits: PixelLimits) -> None:
+    def __init__(self, equipment: Equipment, decoding: Decoding) -> None:
         self._equipment = equipment
-        self._limits = limits
+        self._decoding = decoding
 
     def write(
         self, result: Result, *, destination: str, earlier: Report | None
@@ -72,6 +70,7 @@ class SecondaryCaptureWriter:
 
         Raises:
             ReportError: the files have no usable header, or it cannot be encoded.
+            InferenceError: whether the image may be decoded cannot be tried now.
         """
         try:
             with hushed():
@@ -127,7 +126,7 @@ class SecondaryCaptureWriter:
         if source is None:
             return Panel(shown=None, caption="The study has no image to show.")
         try:
-            shown = show(source, result.prediction, self._limits)
+            shown = show(source, result.prediction, self._decoding)
         except PixelError as error:
             return Panel(shown=None, caption=f"The image cannot be shown: {error}.")
         except MemoryError:

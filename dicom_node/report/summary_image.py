@@ -23,9 +23,11 @@ from dicom_node.report.summary_orientation import (
     read_laterality,
 )
 from inference.api import Image, InputSpec, Window
-from inference.pixels.frames import PixelLimits, open_image
+from inference.guard.guard import Guard
+from inference.guard.trials import Candidate
+from inference.pixels.frames import FrameSource, PixelLimits, open_image
 from inference.pixels.fused import show_frame
-from inference.pixels.raw import read_frame
+from inference.pixels.raw import RawFrame, read_frame
 
 # What an image is shown with where the model's own way is not known or not possible.
 _BY_FILE: Final = InputSpec(
@@ -98,13 +100,27 @@ def choose_source(evidence: Evidence, finding: Finding | None) -> Source | None:
     )
 
 
-def show(source: Source, prediction: Prediction, limits: PixelLimits) -> Shown:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decoding:
+    """How an image may be decoded.
+
+    Args:
+        limits: what it may claim to be before it is not drawn.
+        guard: stands beside the decoder, which may hang or die.
+    """
+
+    limits: PixelLimits
+    guard: Guard
+
+
+def show(source: Source, prediction: Prediction, decoding: Decoding) -> Shown:
     """Decode an image and turn it as it hangs, windowed as the model saw it.
 
     Raises:
-        PixelError: it cannot be decoded.
+        PixelError: it cannot be decoded, or must not be.
+        InferenceError: whether it may be decoded cannot be tried now; retryable.
     """
-    planes, windowing = _windowed(source, prediction, limits)
+    planes, windowing = _windowed(source, prediction, decoding)
     with hushed():
         header = read_header(source.file.path) or Dataset()
         axes = read_axes(header, frame_number=source.frame)
@@ -149,18 +165,33 @@ def _strongest_frame(result: ImageResult, index: int | None) -> tuple[int, bool]
 
 
 def _windowed(
-    source: Source, prediction: Prediction, limits: PixelLimits
+    source: Source, prediction: Prediction, decoding: Decoding
 ) -> tuple[Image, str]:
-    opened = open_image(source.file.path, limits=limits)
-    try:
-        frame = read_frame(opened, source.frame, _as_the_model(prediction))
-    except PixelError:
-        frame = read_frame(opened, source.frame, _BY_FILE)
+    path = source.file.path
+    candidate = Candidate(path=path, frames=(source.frame,))
+    with decoding.guard.study([candidate], _BY_FILE) as refused:
+        if reason := refused.get(path):
+            raise PixelError(reason)
+        with decoding.guard.frame(path):
+            opened = open_image(path, limits=decoding.limits)
+        frame = _read_frame(opened, source, prediction, decoding.guard)
     planes = show_frame(frame)
     if opened.layout.is_monochrome and len(planes) > 1:
         name = f"model window 1 of {len(planes)}"
         return planes[:1], name
     return planes, frame.windowing
+
+
+def _read_frame(
+    opened: FrameSource, source: Source, prediction: Prediction, guard: Guard
+) -> RawFrame:
+    path = source.file.path
+    try:
+        with guard.frame(path):
+            return read_frame(opened, source.frame, _as_the_model(prediction))
+    except PixelError:
+        with guard.frame(path):
+            return read_frame(opened, source.frame, _BY_FILE)
 
 
 def _as_the_model(prediction: Prediction) -> InputSpec:

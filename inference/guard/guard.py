@@ -23,6 +23,9 @@ _SUSPECTS: Final = "suspects"
 _REFUSED: Final = "refused"
 _PACKAGES: Final = ("imagecodecs", "pydicom", "pylibjpeg-openjpeg", "numpy")
 _NEVER: Final[Mapping[Path, str]] = {}
+# An image's key, and what of it was decoded: a frame at half its size says nothing of
+# the whole one.
+_Tried = tuple[str, tuple[int, ...], bool]
 
 
 class Guard(Protocol):
@@ -102,7 +105,7 @@ class DecodeGuard:
                 f"written ({error.strerror}): {_remedy(folder)}"
             ) from error
         self._watch = Watch(limits.frame_seconds)
-        self._verdicts: dict[str, str] = {}  # of this process, by key
+        self._verdicts: dict[_Tried, str] = {}  # of this process
         self._lock = Lock()
         self._one_study = Lock()  # at a time is tried apart
         # Other codecs or another limit may do better.
@@ -138,20 +141,30 @@ class DecodeGuard:
         if suspects.isdisjoint(keys.values()):
             return _NEVER
         with self._one_study:
-            known = {**self._verdicts, **self._kept()}
-            new = [image for image in images if keys[image.path] not in known]
+            known = self._known(images, keys, spec)
+            new = [image for image in images if image.path not in known]
             if new:
                 log.warning("images are tried apart", extra={"count": len(new)})
                 tried = Trials(self._limits, spec=spec).run(new)
-                for path, verdict in tried.items():
-                    known[keys[path]] = self._verdicts[keys[path]] = verdict.refused
+                for image in new:
+                    key, verdict = keys[image.path], tried[image.path]
+                    known[image.path] = verdict.refused
+                    self._verdicts[_tried(key, image, spec)] = verdict.refused
                     if verdict.is_deadly:
-                        self._keep(keys[path], verdict.refused)
-        return {
-            image.path: known[keys[image.path]]
-            for image in images
-            if known[keys[image.path]]
-        }
+                        self._keep(key, verdict.refused)
+        return {path: reason for path, reason in known.items() if reason}
+
+    def _known(
+        self, images: Sequence[Candidate], keys: Mapping[Path, str], spec: InputSpec
+    ) -> dict[Path, str]:
+        """Return the verdicts on images that need not be tried again."""
+        kept, known = self._kept(), {}
+        for image in images:
+            key = keys[image.path]
+            found = kept.get(key, self._verdicts.get(_tried(key, image, spec)))
+            if found is not None:
+                known[image.path] = found
+        return known
 
     def _suspects(self) -> set[str]:
         """Return what processes died of, or may have."""
@@ -161,8 +174,9 @@ class DecodeGuard:
             if found:
                 log.warning("a decoding process died", extra={"count": len(found)})
                 _append(path, found)
-                for key in found:  # what was innocent once may not be so twice
-                    self._verdicts.pop(key, None)
+                again = set(found)  # what was innocent once may not be so twice
+                for tried in [one for one in self._verdicts if one[0] in again]:
+                    del self._verdicts[tried]
         return set(_lines(path))
 
     def _kept(self) -> dict[str, str]:
@@ -178,6 +192,10 @@ class DecodeGuard:
         log.error("image refused", extra={"reason": reason})
         line = "\t".join((key, self._machinery, reason))
         _append(self._folder / _REFUSED, [line])
+
+
+def _tried(key: str, image: Candidate, spec: InputSpec) -> _Tried:
+    return key, image.frames, spec.reduced_decode
 
 
 def _check_lists(folder: Path) -> None:

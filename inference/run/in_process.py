@@ -17,6 +17,8 @@ from inference.bundle import find_bundle, stamp_bundle
 from inference.conclude import decide
 from inference.custom import AnyModel, create_model
 from inference.groups import conclude_groups
+from inference.guard.guard import Guard
+from inference.pixels.layout import PixelLimits
 from inference.provenance import describe_machinery, trace
 from inference.run.images import Line, Machine
 from inference.run.options import RunOptions
@@ -71,6 +73,16 @@ class InProcessExecutor:
         self._machine = Machine(options)
         self._warm: dict[str, _Warm] = {}
         self._lock = Lock()
+
+    @property
+    def guard(self) -> Guard:
+        """What stands beside the decoders, for whoever else decodes here."""
+        return self._machine.guard
+
+    @property
+    def limits(self) -> PixelLimits:
+        """What an image may claim to be before it is not decoded."""
+        return self._options.limits
 
     def predict(self, model: str, files: Sequence[InputFile]) -> Prediction:
         """Run a model on the files of a study.

@@ -12,6 +12,11 @@ import numpy as np
 import pytest
 from pydicom.uid import JPEG2000Lossless
 
+from inference.api import InputSpec
+from inference.guard.guard import DecodeGuard
+from inference.guard.trials import Candidate
+from inference.pixels import faults
+from inference.pixels.layout import PixelLimits
 from tests.peers import PROJECT
 from tests.unit.pixels.images import write_image
 
@@ -97,6 +102,27 @@ def test_an_image_that_ended_a_process_is_not_decoded_again_by_later_ones(
     assert unarmed["refused"] == refused, "with the same codecs and the same limit"
     later = _answer(_work(tmp_path, study, seconds=31.0))
     assert later["refused"] == {}, "another limit is another chance"
+
+
+def test_what_was_decoded_reduced_is_tried_anew_before_it_is_decoded_whole(
+    study: list[Path], tmp_path: Path
+) -> None:
+    fault = f"decode-crash:{BAD_ROWS}"  # in a whole decode alone
+    _work(tmp_path, study, fault)
+    faults.arm(fault)
+    guard = DecodeGuard(tmp_path / "guard", PixelLimits())
+    try:
+        image = Candidate(path=study[2], frames=(1,))
+        small, whole = (
+            InputSpec(size=(8, 8), reduced_decode=reduced) for reduced in (True, False)
+        )
+        with guard.study([image], small) as refused:
+            assert refused == {}
+        with guard.study([image], whole) as refused:
+            assert refused[study[2]].endswith("ended the process (SIGSEGV)")
+    finally:
+        guard.close()
+        faults.arm("decode-crash:0")
 
 
 def test_a_process_that_was_killed_from_outside_costs_no_image(

@@ -18,10 +18,13 @@ from dicom_node.core.writing import Result
 from dicom_node.report.header import Equipment
 from dicom_node.report.key_objects import KeyObjectWriter
 from dicom_node.report.secondary_capture import SecondaryCaptureWriter
+from dicom_node.report.summary_image import Decoding
+from inference.guard.guard import Unguarded
 from inference.pixels.frames import PixelLimits
 from tests.unit.report.examples import FINISHED, STARTED, write_source
 
 Pixels = npt.NDArray[np.uint8]
+UNGUARDED = Decoding(limits=PixelLimits(), guard=Unguarded())
 EQUIPMENT = Equipment(
     manufacturer="dicom-node",
     node_version="0.1.0",
@@ -95,10 +98,10 @@ def result_of(
 
 
 def write_summary(
-    result: Result, earlier: Report | None = None
+    result: Result, earlier: Report | None = None, decoding: Decoding = UNGUARDED
 ) -> tuple[Report, bytes]:
     """Write the summary picture of a result."""
-    writer = SecondaryCaptureWriter(EQUIPMENT, PixelLimits())
+    writer = SecondaryCaptureWriter(EQUIPMENT, decoding)
     made = writer.write(result, destination="", earlier=earlier)
     if made is None:
         raise ValueError("a result always has a summary")

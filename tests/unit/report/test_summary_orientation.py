@@ -10,10 +10,9 @@ from pydicom import dcmread
 from dicom_node.core.types import ImageResult
 from dicom_node.report.summary_image import Shown, Source, show
 from dicom_node.report.summary_orientation import read_aspect
-from inference.pixels.frames import PixelLimits
 from tests.peers import shared_data
 from tests.unit.report.examples import input_file, prediction_for
-from tests.unit.report.pictures import Pixels, write_picture
+from tests.unit.report.pictures import UNGUARDED, Pixels, write_picture
 
 # PS3.3 C.7.6.2.1.1: x grows to the left, y to the back, z to the head.
 DIRECTIONS = {
@@ -56,7 +55,7 @@ def shown(path: Path, pixels: Pixels, **attributes: object) -> Shown:
     file = write_picture(path, pixels, **attributes)
     result = ImageResult(sop_instance_uid=file.sop_instance_uid)
     source = Source(result=result, file=file, frame=1, is_strongest=True)
-    return show(source, prediction_for([file]), PixelLimits())
+    return show(source, prediction_for([file]), UNGUARDED)
 
 
 def bright_corner(picture: Shown) -> tuple[bool, bool]:
@@ -229,7 +228,7 @@ def test_a_real_chest_lies_on_its_back_with_the_spine_below() -> None:
     result = ImageResult(sop_instance_uid=file.sop_instance_uid)
     source = Source(result=result, file=file, frame=1, is_strongest=True)
 
-    picture = show(source, prediction_for([file]), PixelLimits())
+    picture = show(source, prediction_for([file]), UNGUARDED)
 
     assert picture.edges is not None
     edges = picture.edges
