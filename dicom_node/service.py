@@ -11,7 +11,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from types import FrameType
 from typing import TypeVar
@@ -269,26 +268,3 @@ def delivery_loop(
 
     with Bell(settings.bells_dir, DELIVER) as bell:
         repeat(stop, step, rest=lambda: bell.wait(stop, settings.work.poll_seconds))
-
-
-@dataclass(frozen=True, slots=True)
-class Loop:
-    """A named loop to run in a thread of its own."""
-
-    name: str
-    run: Callable[[], None]
-
-
-def run_loops(loops: list[Loop], stop: Stop) -> None:
-    """Run the loops until asked to stop; each ends after the step it is in."""
-    threads = [
-        threading.Thread(target=loop.run, name=loop.name, daemon=True) for loop in loops
-    ]
-    for thread in threads:
-        thread.start()
-    # A timeout lets the main thread handle signals between waits.
-    while not stop.wait(1.0):
-        if not all(thread.is_alive() for thread in threads):
-            stop.set()
-    for thread in threads:
-        thread.join()

@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 _LAST: Final = 2
 
@@ -31,3 +31,9 @@ def flush_standard_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
+
+
+def leave_at_once() -> NoReturn:
+    """End this process with 0, whatever its threads are at."""
+    flush_standard_streams()
+    os._exit(0)

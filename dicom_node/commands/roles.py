@@ -22,12 +22,14 @@ from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ConfigError
 from dicom_node.core.loading import uncollected
 from dicom_node.forked import Role
+from dicom_node.loops import Loop, run_loops
 from dicom_node.observe.logs import configure_logs
 from dicom_node.observe.metrics import RECEIVE
 from dicom_node.observe.systemd import ServiceManager
 from dicom_node.receive.faults import arm
 from dicom_node.receiving import Receiver
-from dicom_node.service import Loop, Stop
+from dicom_node.service import Stop
+from dicom_node.streams import leave_at_once
 from dicom_node.supervise import LISTENING, Supervisor
 from dicom_node.workers import (
     bind_worker,
@@ -137,7 +139,7 @@ def work(options: argparse.Namespace) -> int:
     if (fault := armed_fault()).startswith(faults.PREFIX):
         faults.arm(fault)
     stop = Stop().install()
-    lost = threading.Event()
+    lost, loaded = threading.Event(), threading.Event()
     database = app.open_database(settings)
     metrics = watching.work_metrics(settings)
     router = watching.watched_router(settings, database, metrics)
@@ -157,19 +159,24 @@ def work(options: argparse.Namespace) -> int:
                 app.build_work(settings, database, on_lost=on_lost), metrics
             )
         settle_memory()
+        loaded.set()
 
         def loop() -> None:
             service.job_loop(settings, parts, clock=clock, stop=stop)
 
         names = [f"jobs-{n}" for n in range(settings.work.jobs_at_once)]
         try:
-            service.run_loops([Loop(name, loop) for name in names], stop)
+            run_loops([Loop(name, loop) for name in names], stop)
         finally:
             parts.executor.close()
 
-    service.run_loops([Loop("complete", complete), Loop("jobs", jobs)], stop)
+    ended = run_loops(
+        [Loop("complete", complete), Loop("jobs", jobs, ready=loaded)], stop
+    )
     metrics.close()
     database.close()
+    if not ended:
+        leave_at_once()  # torch would abort in the thread that still loads
     # Only a new process gets the device back; `serve` starts one.
     return EXIT_DEVICE_LOST if lost.is_set() else 0
 
@@ -194,7 +201,7 @@ def deliver(options: argparse.Namespace) -> int:
     loops = [Loop(f"deliver-{n}", deliveries) for n in range(threads)]
     if settings.retention.active:
         loops.append(Loop("prune", prune))
-    service.run_loops(loops, stop)
+    run_loops(loops, stop)
     metrics.close()
     database.close()
     return 0

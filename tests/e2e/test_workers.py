@@ -2,12 +2,17 @@
 
 import os
 import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from config.settings import Settings
 from dicom_node.workers import bind_worker, name_workers, worker_arguments
+from tests.e2e.bundle import write_bundle
 from tests.e2e.conftest import StartNode
 from tests.e2e.images import Sender, make_radiograph, new_study_uid
 from tests.e2e.node import Node, NodeSettings
@@ -66,6 +71,38 @@ def test_two_workers_share_the_queue_and_one_goes_on_without_the_other(
         assert len({item.sop_instance_uid for item in pacs.of_study(study)}) == 1
         assert len(pacs.of_study(study)) == 1
     assert node.stop() == 0
+
+
+@contextmanager
+def _held_in_loading(bundle: Path) -> Iterator[None]:
+    """Wait until a worker reads the weights, and keep it there."""
+    pipe = bundle / "weights.safetensors"
+
+    def opened() -> int | None:
+        try:
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads yet
+            return None
+
+    descriptor = wait_until(opened, what="a model is being loaded", seconds=60)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def test_sigterm_ends_a_worker_that_loads_its_model_at_once(
+    settings: NodeSettings, start_node: StartNode, tmp_path: Path
+) -> None:
+    bundle = write_bundle(tmp_path / "models")
+    (bundle / "weights.safetensors").unlink()
+    os.mkfifo(bundle / "weights.safetensors")
+    node = start_node(replace(settings, models=bundle.parent))
+    with _held_in_loading(bundle):
+        begun = time.monotonic()
+        assert node.stop() == 0
+        assert time.monotonic() - begun < settings.drain_seconds / 2
+    assert "role killed" not in node.running.output()
 
 
 def test_workers_share_the_cores_of_a_machine_without_cuda() -> None:
