@@ -24,10 +24,33 @@ EXPIRY_WARNING_DAYS: Final = 30
 _CERTIFICATE: Final = re.compile(
     rb"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----", re.DOTALL
 )
+_NO_CERTIFICATE: Final = "holds no certificate in PEM"
 _UTC_TIME: Final = 0x17
 _CONTEXT_0: Final = 0xA0
 _OTHERS: Final = stat.S_IRWXO
 _GROUP_AND_OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+
+
+class UnusableFile(ConfigError):
+    """A file that a setting names cannot be used.
+
+    Args:
+        setting: which names it.
+        fault: what is wrong with it.
+        remedy: what to do, "" where the fault says so.
+
+    Attributes:
+        reason: the text without the path, for logs.
+    """
+
+    def __init__(self, setting: str, path: Path, fault: str, remedy: str = "") -> None:
+        super().__init__(f"{setting}: {path} {fault}" + (remedy and f": {remedy}"))
+        self.reason = f"{setting} {fault}"
+
+
+def reason_of(error: ConfigError) -> str:
+    """Return why TLS files cannot be used, without a path."""
+    return error.reason if isinstance(error, UnusableFile) else str(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +147,8 @@ def check_private(path: Path, setting: str) -> None:
     found = path.stat()
     of_root = found.st_uid == 0 and os.geteuid() != 0
     if found.st_mode & (_OTHERS if of_root else _GROUP_AND_OTHERS):
-        raise ConfigError(f"{setting}: {path} is readable by others: chmod 600 {path}")
+        remedy = f"chmod 600 {path}"
+        raise UnusableFile(setting, path, "is readable by others", remedy)
 
 
 def check_readable(path: Path, setting: str) -> None:
@@ -137,10 +161,9 @@ def check_readable(path: Path, setting: str) -> None:
         with path.open("rb"):
             return
     except OSError as error:
-        raise ConfigError(
-            f"{setting}: {path} cannot be read ({error.strerror}): name a file that "
-            "this user may read"
-        ) from None
+        fault = f"cannot be read ({error.strerror})"
+        remedy = "name a file that this user may read"
+        raise UnusableFile(setting, path, fault, remedy) from None
 
 
 def expiries(path: Path, setting: str) -> tuple[datetime, ...]:
@@ -158,7 +181,7 @@ def expiries(path: Path, setting: str) -> tuple[datetime, ...]:
     except (ValueError, IndexError):
         found = ()
     if not found:
-        raise ConfigError(f"{setting}: {path} holds no certificate in PEM")
+        raise UnusableFile(setting, path, _NO_CERTIFICATE)
     return found
 
 
@@ -167,7 +190,7 @@ def _load_ca(context: ssl.SSLContext, path: Path, setting: str) -> None:
     try:
         context.load_verify_locations(cafile=path)
     except (ssl.SSLError, OSError):
-        raise ConfigError(f"{setting}: {path} holds no certificate in PEM") from None
+        raise UnusableFile(setting, path, _NO_CERTIFICATE) from None
 
 
 def _no_passphrase() -> str:

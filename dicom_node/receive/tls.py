@@ -19,6 +19,7 @@ from dicom_node.core.tls import (
     apply_profile,
     expiries,
     load_files,
+    reason_of,
 )
 
 log = logging.getLogger("dicom_node.receive")
@@ -122,8 +123,11 @@ class ServerTLS:
         try:
             context = self._load()
             self._expires = self._read_expiry()
-        except ConfigError:  # its text has paths
-            log.error("TLS files cannot be used, the last good ones stay")
+        except ConfigError as error:
+            log.error(
+                "TLS files cannot be used, the last good ones stay",
+                extra={"reason": reason_of(error)},
+            )
             return
         self._context = context
         self._next_reminder = 0.0

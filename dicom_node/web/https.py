@@ -8,7 +8,7 @@ from typing import Final
 
 from config.web import WebTable
 from dicom_node.core.errors import ConfigError
-from dicom_node.core.tls import TLSFiles, apply_profile, load_files
+from dicom_node.core.tls import TLSFiles, apply_profile, load_files, reason_of
 
 log = logging.getLogger("dicom_node.web")
 
@@ -58,8 +58,11 @@ class Https:
         try:
             _context(self._files)  # half of a pair would spoil the one in use
             load_files(self.context, self._files)
-        except ConfigError:  # its text has paths
-            log.error("TLS files cannot be used, the last good ones stay")
+        except ConfigError as error:
+            log.error(
+                "TLS files cannot be used, the last good ones stay",
+                extra={"reason": reason_of(error)},
+            )
         else:
             log.info("TLS files read again")
 

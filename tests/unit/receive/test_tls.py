@@ -140,14 +140,25 @@ def test_a_change_is_noticed_without_a_signal_but_not_looked_for_all_the_time(
     assert shown_certificate(seldom, client) == before
 
 
-@pytest.mark.parametrize("fault", ["text", "gone", "other key", "open key", "empty"])
-def test_broken_files_leave_the_last_good_ones(
-    authority: Authority, caplog: pytest.LogCaptureFixture, fault: str
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        ("text", "tls: certificate and private_key have to be PEM files of a pair"),
+        ("gone", "tls: private_key cannot be read (No such file or directory)"),
+        ("other key", "tls: private_key is not the key of certificate"),
+        ("open key", "tls: private_key is readable by others"),
+        ("empty", "tls: certificate and private_key have to be PEM files of a pair"),
+        ("empty ca", "tls: ca holds no certificate in PEM"),
+    ],
+)
+def test_broken_files_leave_the_last_good_ones_and_the_log_says_why(
+    authority: Authority, caplog: pytest.LogCaptureFixture, fault: str, reason: str
 ) -> None:
     node = authority.issue("node")
     tls = ServerTLS(files(authority, node), look_seconds=0)
     client = client_context(authority, authority.issue("ct1"))
     before = shown_certificate(tls, client)
+    good_ca = authority.certificate.read_bytes()
     if fault == "text":
         node.certificate.write_text("no PEM")
     elif fault == "gone":
@@ -157,6 +168,8 @@ def test_broken_files_leave_the_last_good_ones(
     elif fault == "open key":
         node.key.chmod(0o644)
         os.utime(node.key)
+    elif fault == "empty ca":
+        authority.certificate.write_bytes(b"")
     else:
         node.certificate.write_bytes(b"")
     with caplog.at_level(logging.ERROR, "dicom_node.receive"):
@@ -164,7 +177,9 @@ def test_broken_files_leave_the_last_good_ones(
         tls.look()
     messages = [item.message for item in caplog.records]
     assert messages == ["TLS files cannot be used, the last good ones stay"]
+    assert [vars(item).get("reason") for item in caplog.records] == [reason]
     assert shown_certificate(tls, client) == before
+    authority.certificate.write_bytes(good_ca)
     authority.issue("node")
     tls.look()
     assert shown_certificate(tls, client) != before, "a good file is taken again"
