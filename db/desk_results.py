@@ -12,14 +12,19 @@ from db.codec import decode_prediction
 from db.columns import AnyRow
 from db.desk_tables import suggestions
 from db.engine import Database
-from db.holding import left_out, left_out_at, left_out_in
+from db.holding import (
+    concluded,
+    concluded_at,
+    left_out,
+    left_out_at,
+    left_out_in,
+)
 from db.tables import decisions, instances, jobs, predictions, studies, versions
 from dicom_node.core.ids import JobId, SOPInstanceUID, StudyId, StudyInstanceUID
-from dicom_node.core.states import Outcome, Urgency, WorkState
+from dicom_node.core.states import Outcome, Urgency
 from dicom_node.core.types import Prediction, Suggestion
 from dicom_node.core.work import WITHDRAWAL
 
-_SETTLED: Final = (WorkState.DONE, WorkState.FAILED)
 _WITHOUT_RESULT: Final = (Outcome.NOT_EVALUATED, Outcome.FAILED)
 
 
@@ -29,7 +34,7 @@ class ResultQuery:
 
     Args:
         keys: Study Instance UIDs or Accession Numbers; None for any.
-        since, until: when a result of the study was settled, or a routing may have
+        since, until: when a result of the study was known, or a routing may have
             left its model out.
         before: only studies with a lower id; None for any.
     """
@@ -47,6 +52,7 @@ class CurrentResult:
 
     Args:
         suggestion: what was suggested with it.
+        concluded_at: when the job ended; while it writes pictures, its last report.
         holds: whether the suggestion does: it was not withdrawn, is not expired, and
             the result not left out.
         left_out: a later routing did not want the model: this is history.
@@ -62,7 +68,7 @@ class CurrentResult:
     revision: int
     model: str
     prediction: Prediction
-    settled_at: datetime
+    concluded_at: datetime
     suggestion: Suggestion | None = None
     holds: bool = False
     left_out: bool = False
@@ -73,10 +79,10 @@ class CurrentResult:
 
 def studies_with_results(database: Database, query: ResultQuery) -> tuple[StudyId, ...]:
     """Return the studies, those with the highest id first."""
-    settled = [jobs.c.study_id == studies.c.id, jobs.c.state.in_(_SETTLED)]
-    decided = [decisions.c.study_id == studies.c.id, exists().where(*settled)]
+    known = [jobs.c.study_id == studies.c.id, concluded()]
+    decided = [decisions.c.study_id == studies.c.id, exists().where(*known)]
     told = or_(
-        exists().where(*settled, *_within(jobs.c.settled_at, query)),
+        exists().where(*known, *_within(concluded_at(), query)),
         exists().where(*decided, *_within(decisions.c.decided_at, query)),
     )
     wanted: list[ColumnElement[bool]] = [told]
@@ -124,6 +130,7 @@ def results_of(
             suggestions.c.reason.label("suggested_because"),
             suggestions.c.expires_at,
             suggestions.c.withdrawn_at,
+            concluded_at().label("concluded_at"),
             left_out().label("left_out"),
             left_out_at().label("left_out_at"),
             left_out_in().label("left_out_in"),
@@ -131,7 +138,8 @@ def results_of(
         .join(studies, studies.c.id == jobs.c.study_id)
         .outerjoin(predictions, predictions.c.job_id == jobs.c.id)
         .outerjoin(suggestions, suggestions.c.job_id == jobs.c.id)
-        .where(jobs.c.study_id.in_(study_ids), jobs.c.state.in_(_SETTLED))
+        .where(jobs.c.study_id.in_(study_ids), concluded())
+        .where(concluded_at().is_not(None))
         .order_by(jobs.c.revision, predictions.c.claim)
     )
     with database.read() as connection:
@@ -186,7 +194,7 @@ def _result(row: AnyRow, now: datetime) -> CurrentResult:
         revision=row.revision,
         model=row.model,
         prediction=decode_prediction(row.document),
-        settled_at=row.settled_at,
+        concluded_at=row.concluded_at,
         suggestion=suggestion,
         holds=suggestion is not None and not over,
         left_out=bool(row.left_out),

@@ -1,14 +1,52 @@
-"""Which results of a study still hold, when a later routing left their model out."""
+"""Which results of a study hold: they are kept, and no later routing left them out."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, ScalarSelect, exists, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    ScalarSelect,
+    exists,
+    func,
+    or_,
+    select,
+)
 
 from db.summary import JobSummary
-from db.tables import decisions, jobs
+from db.tables import decisions, jobs, predictions, reports
+from dicom_node.core.states import EVALUATED, WorkState
 from dicom_node.core.work import WITHDRAWAL
+
+_SETTLED: Final = (WorkState.DONE, WorkState.FAILED)
+
+
+def concluded(job: FromClause = jobs) -> ColumnElement[bool]:
+    """Select the jobs whose result is known, as SQL; that there is none, too.
+
+    It is as soon as it is kept: the job may go on to write its pictures.
+    """
+    kept = exists().where(
+        predictions.c.job_id == job.c.id, predictions.c.outcome.in_(EVALUATED)
+    )
+    return or_(job.c.state.in_(_SETTLED), kept.correlate(job))
+
+
+def concluded_at() -> ColumnElement[datetime]:
+    """Select since when a job of `concluded` is, as SQL: while it goes on, the report.
+
+    NULL of one that goes on without a report.
+    """
+    written = select(func.max(reports.c.created_at)).where(
+        reports.c.job_id == jobs.c.id
+    )
+    return func.coalesce(jobs.c.settled_at, written.correlate(jobs).scalar_subquery())
+
+
+def is_concluded(job: JobSummary) -> bool:
+    """Say of one job what `concluded` selects."""
+    return job["state"] in _SETTLED or job["outcome"] in EVALUATED
 
 
 def left_out() -> ColumnElement[bool]:

@@ -9,13 +9,12 @@ from sqlalchemy import func, or_, select
 
 from db.desk_tables import suggestions
 from db.engine import Database
-from db.holding import left_out
+from db.holding import concluded, left_out
 from db.tables import jobs
 from dicom_node.core.ids import JobId, StudyId
-from dicom_node.core.states import Urgency, WorkState
+from dicom_node.core.states import Urgency
 from dicom_node.core.types import Suggestion
 
-_SETTLED: Final = (WorkState.DONE, WorkState.FAILED)
 _MOST_URGENT_FIRST: Final = tuple(Urgency)
 
 
@@ -46,7 +45,7 @@ def by_model(
             jobs.c.model,
             func.max(jobs.c.revision).label("revision"),
         )
-        .where(jobs.c.study_id.in_(study_ids), jobs.c.state.in_(_SETTLED))
+        .where(jobs.c.study_id.in_(study_ids), concluded())
         .group_by(jobs.c.study_id, jobs.c.model)
         .subquery()
     )

@@ -9,9 +9,9 @@ from typing import Any, Final
 from sqlalchemy import Select, Subquery, case, func, or_, select
 
 from db.desk_tables import suggestions
-from db.holding import left_out
+from db.holding import concluded, left_out
 from db.tables import jobs
-from dicom_node.core.states import Urgency, WorkState
+from dicom_node.core.states import Urgency
 
 # The rank of a study without a suggestion comes after all of these.
 RANKS: Final = {urgency: rank for rank, urgency in enumerate(Urgency)}
@@ -21,7 +21,7 @@ NO_RANK: Final = len(RANKS)
 def current_suggestions(now: datetime) -> "Select[*tuple[Any, ...]]":
     """Select the suggestions that hold: not expired, not withdrawn, not replaced.
 
-    A newer revision replaces a model's suggestion when its job is settled, not
+    A newer revision replaces a model's suggestion when its result is known, not
     before: an image that comes late does not take a study from the top of the list.
     A routing that leaves the model out replaces it at once: no job will.
     """
@@ -32,7 +32,7 @@ def current_suggestions(now: datetime) -> "Select[*tuple[Any, ...]]":
             later.c.study_id == jobs.c.study_id,
             later.c.model == jobs.c.model,
             later.c.revision > jobs.c.revision,
-            later.c.state.in_((WorkState.DONE, WorkState.FAILED)),
+            concluded(later),
         )
         .exists()
     )

@@ -10,9 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from db.desk import StudyLine, StudyQuery, list_studies
+from db.holding import is_concluded
 from db.refusals import count_refusals
 from dicom_node.core.ids import StudyId
-from dicom_node.core.states import StudyState, Urgency, WorkState
+from dicom_node.core.states import StudyState, Urgency
 from dicom_node.web.api_documents import complete_at
 from dicom_node.web.auth import Gate
 from dicom_node.web.desk import Desk
@@ -182,7 +183,7 @@ def _says(t: Catalogue, line: StudyLine) -> tuple[tuple[str, bool], ...]:
         return ((t.say(line.suggestions[0].reason), True),)
     said: list[tuple[str, bool]] = []
     for job in line.jobs:
-        if job["state"] not in (WorkState.DONE, WorkState.FAILED):
+        if not is_concluded(job):
             continue
         findings = sorted(job["findings"], key=lambda item: not item["present"])
         for finding in findings[:_FINDINGS_MAX]:

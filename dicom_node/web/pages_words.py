@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from db.desk import StudyLine
-from db.summary import FindingSummary
-from dicom_node.core.states import Outcome, StudyState, WorkState
+from db.summary import FindingSummary, JobSummary
+from dicom_node.core.states import EVALUATED, Outcome, StudyState, WorkState
 from dicom_node.web.words import Catalogue
 
 # A word of the catalogue, and the kind of state that decides shape and colour.
@@ -16,6 +16,7 @@ WORK_KIND: Final[Mapping[WorkState, str]] = {
     WorkState.FAILED: "bad",
     WorkState.CANCELLED: "idle",
 }
+_GOES_ON: Final = (WorkState.QUEUED, WorkState.RUNNING)
 
 
 def study_state(line: StudyLine) -> tuple[str, str]:
@@ -25,8 +26,10 @@ def study_state(line: StudyLine) -> tuple[str, str]:
     if line.state is StudyState.IGNORED:
         return "ignored", "idle"
     latest = [job for job in line.jobs if job["revision"] == line.revision]
-    jobs = {WorkState(job["state"]) for job in latest}
+    jobs = {WorkState(job["state"]) for job in latest if not _is_leaving(job)}
     sent = {WorkState(item["state"]) for job in latest for item in job["deliveries"]}
+    if any(map(_is_leaving, latest)):
+        sent.add(WorkState.QUEUED)
     for found, state, word, kind in (
         (jobs, WorkState.RUNNING, "running", "busy"),
         (jobs, WorkState.QUEUED, "waiting", "busy"),
@@ -43,6 +46,11 @@ def study_state(line: StudyLine) -> tuple[str, str]:
     if all(job["outcome"] == Outcome.NOT_EVALUATED for job in latest):
         return "not_evaluated", "idle"
     return "result", "good"
+
+
+def _is_leaving(job: JobSummary) -> bool:
+    """Say whether the result is known, while its job still writes pictures."""
+    return job["outcome"] in EVALUATED and job["state"] in _GOES_ON
 
 
 def work_state(t: Catalogue, state: WorkState, *, stage: str = "") -> str:

@@ -44,7 +44,7 @@ def tell_study(
             made["meta"] = {
                 **(meta if isinstance(meta, dict) else {}),
                 "versionId": str(result.left_out_in or result.revision),
-                "lastUpdated": instant(result.left_out_at or result.settled_at),
+                "lastUpdated": instant(result.left_out_at or result.concluded_at),
             }
             before = told.get(made["id"])
             if before is None or _updated(before) < _updated(made):

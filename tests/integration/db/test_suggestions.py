@@ -3,7 +3,8 @@
 from dataclasses import replace
 from datetime import datetime
 
-from db import studies, suggestions, work
+from db import outbox, studies, suggestions, work
+from db.desk import StudyQuery, list_studies
 from db.engine import Database
 from dicom_node.core.ids import StudyId
 from dicom_node.core.states import Urgency
@@ -19,8 +20,13 @@ def _settle(
     urgency: Urgency | None,
     *,
     expires_at: datetime | None = None,
+    goes_on: bool = False,
 ) -> StudyId:
-    """Settle the next job with this suggestion; return its study."""
+    """Settle the next job with this suggestion; return its study.
+
+    Args:
+        goes_on: keep the result, while the job has pictures to write.
+    """
     job = samples.claim(database)
     suggestion = None
     if urgency is not None:
@@ -35,8 +41,14 @@ def _settle(
         addressees=(),
         suggestion=suggestion,
     )
-    work.settle_job(database, job, settled, now=samples.after(1))
+    keep = outbox.keep_result if goes_on else work.settle_job
+    keep(database, job, settled, now=samples.after(1))
     return job.study_id
+
+
+def _listed(database: Database) -> list[Urgency]:
+    (line,), _ = list_studies(database, StudyQuery(), now=samples.after(2))
+    return [item.urgency for item in line.suggestions]
 
 
 def _now(database: Database, study_id: StudyId) -> Urgency | None:
@@ -70,6 +82,24 @@ def test_a_later_result_without_a_suggestion_withdraws_it(database: Database) ->
     samples.route_study(database, study_id, CHEST)
     _settle(database, None)
     assert _now(database, study_id) is None
+
+
+def test_a_result_counts_as_soon_as_it_is_kept_before_its_pictures_are_written(
+    database: Database,
+) -> None:
+    samples.queue_job(database, route=CHEST)
+    study_id = _settle(database, Urgency.STAT, goes_on=True)
+    assert (_now(database, study_id), _listed(database)) == (
+        Urgency.STAT,
+        [Urgency.STAT],
+    )
+    studies.reopen(database, study_id, now=samples.after(1))
+    samples.route_study(database, study_id, CHEST)
+    _settle(database, Urgency.ROUTINE, goes_on=True)
+    assert (_now(database, study_id), _listed(database)) == (
+        Urgency.ROUTINE,
+        [Urgency.ROUTINE],
+    )
 
 
 def test_a_suggestion_expires(database: Database) -> None:

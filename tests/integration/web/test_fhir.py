@@ -15,7 +15,7 @@ from fhir.resources.R4B.operationoutcome import OperationOutcome
 from sqlalchemy import select
 
 import db.audit
-from db import studies, work
+from db import outbox, studies, work
 from db.engine import Database
 from db.tables import versions
 from dicom_node.core.ids import StudyId
@@ -99,15 +99,17 @@ def settle(
     *,
     suggestion: Suggestion | None = None,
     at: float = 1,
+    goes_on: bool = False,
 ) -> None:
-    """Settle the study's next job with this outcome."""
+    """Settle the study's next job with this outcome, or only keep its result."""
     job = claim(database, at=at)
     made = replace(
         settlement(report(f"2.25.{job.job_id}")),
         prediction=prediction(outcome),
         suggestion=suggestion,
     )
-    work.settle_job(database, job, made, now=after(at))
+    keep = outbox.keep_result if goes_on else work.settle_job
+    keep(database, job, made, now=after(at))
 
 
 def keep_file(database: Database, folder: Path, study_uid: str = UID) -> None:
@@ -342,6 +344,20 @@ def test_a_later_revision_without_result_takes_the_report_back(
     assert first["status"] == "preliminary"
     assert (second["id"], second["status"]) == (first["id"], "entered-in-error")
     assert reader.found("/fhir/Observation") == []
+
+
+def test_a_result_is_read_while_its_pictures_are_still_being_written(
+    served: Served, database: Database, reader: Reader
+) -> None:
+    study_id = enter_study(database, UID)
+    route_study(database, study_id, ROUTE)
+    settle(database, study_id, goes_on=True)
+    (found,) = reader.found("/fhir/DiagnosticReport?_lastUpdated=ge2026-03-01")
+    assert found["status"] == "preliminary"
+    assert found["meta"]["lastUpdated"] == "2026-03-01T12:00:01.000+00:00"
+    row = served.browser().get("/").body.decode()
+    assert "Being delivered" in row
+    assert "AI is working" not in row
 
 
 def test_a_suggestion_that_expired_is_cancelled(
