@@ -35,7 +35,7 @@ from dicom_node.web.fhir_search import Resource
 from dicom_node.web.limits import LoginLimits
 from dicom_node.web.pages import Contents
 from dicom_node.web.pages_routes import page_routes
-from dicom_node.web.surroundings import surroundings
+from dicom_node.web.surroundings import load_pages, surroundings
 from dicom_node.web.token import Token
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ def assemble(
     Args:
         limits: of logins, instead of new ones.
     """
+    load_pages()
     return create_app(
         desk,
         contents,

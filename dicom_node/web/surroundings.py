@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from dicom_node.core.people import Role
-from dicom_node.web.templates import environment
+from dicom_node.web.templates import environment, load_all
 from dicom_node.web.words import LANGUAGES, Catalogue, catalogue, choose_language
 
 _LANGUAGE_COOKIE: Final = "dicom-node-language"
@@ -25,6 +25,13 @@ _PAGES: Final = (
     ("/users", "u", "nav.users", Role.ADMIN),
     ("/audit", "a", "nav.audit", Role.ADMIN),
 )
+
+
+def load_pages() -> None:
+    """Read what pages are made of before the first one is asked for."""
+    for language in LANGUAGES:
+        catalogue(language)
+    load_all(environment())
 
 
 def words_for(request: Request) -> Catalogue:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import BaseLoader, Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -14,13 +14,25 @@ Furnish = Callable[[Request], Mapping[str, Any]]
 @cache
 def environment() -> Environment:
     """Return the environment, where filters can be added."""
+    return make_environment(PackageLoader("dicom_node.web", "templates"))
+
+
+def make_environment(loader: BaseLoader) -> Environment:
+    """Return an environment that never reads a template a second time."""
     return Environment(
-        loader=PackageLoader("dicom_node.web", "templates"),
+        loader=loader,
+        auto_reload=False,
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def load_all(templates: Environment) -> None:
+    """Load every template now: an upgrade beside this process changes no page of it."""
+    for name in templates.list_templates():
+        templates.get_template(name)
 
 
 def render(
