@@ -1,7 +1,7 @@
 """What each model says of a study at present: for whoever reads results."""
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -55,10 +55,11 @@ class CurrentResult:
         concluded_at: when the job ended; while it writes pictures, its last report.
         holds: whether the suggestion does: it was not withdrawn, is not expired, and
             the result not left out.
-        left_out: a later routing did not want the model: this is history.
+        left_out: a later routing did not want the model, or its job was given up: this
+            is history.
         left_out_at, left_out_in: when, and the study's revision; None where only its
             withdrawal is known.
-        replaces: whether an earlier revision had a result.
+        earlier: the results of earlier revisions, the oldest first.
     """
 
     study_id: StudyId
@@ -74,7 +75,7 @@ class CurrentResult:
     left_out: bool = False
     left_out_at: datetime | None = None
     left_out_in: int | None = None
-    replaces: bool = False
+    earlier: tuple[Prediction, ...] = ()
 
 
 def studies_with_results(database: Database, query: ResultQuery) -> tuple[StudyId, ...]:
@@ -144,24 +145,43 @@ def results_of(
     )
     with database.read() as connection:
         rows = connection.execute(query).all()
-    latest: dict[tuple[int, str], AnyRow] = {}
+    of_model: dict[tuple[int, str], list[AnyRow]] = defaultdict(list)
     for row in rows:
-        before = latest.get((row.study_id, row.model))
-        # What is taken back says more than the withdrawal that does it.
-        if row.route != WITHDRAWAL or before is None or before.document is None:
-            latest[row.study_id, row.model] = row
-    told = {
-        (row.study_id, row.model)
-        for row in rows
-        if row.revision < latest[row.study_id, row.model].revision
-        and row.outcome not in (None, *_WITHOUT_RESULT)
-    }
+        of_model[row.study_id, row.model].append(row)
+    chosen = [_current(told, now) for told in of_model.values()]
     found: dict[StudyId, list[CurrentResult]] = defaultdict(list)
-    for key, row in sorted(latest.items(), key=lambda item: int(item[1].id)):
-        if row.document is not None:
-            result = replace(_result(row, now), replaces=key in told)
-            found[StudyId(row.study_id)].append(result)
+    for result in sorted(filter(None, chosen), key=lambda one: one.job_id):
+        found[result.study_id].append(result)
     return {study_id: tuple(results) for study_id, results in found.items()}
+
+
+def _current(rows: Sequence[AnyRow], now: datetime) -> CurrentResult | None:
+    """Return what holds of a model's jobs, the oldest first; None if none told any."""
+    # What is taken back says more than the withdrawal that does it.
+    jobs_of_routes = [row for row in rows if row.route != WITHDRAWAL]
+    told = [row for row in jobs_of_routes or rows if row.document is not None]
+    if not told:
+        return None
+    result = replace(_result(told[-1], now), earlier=_results(rows, told[-1]))
+    latest = (jobs_of_routes or rows)[-1]
+    if result.left_out or latest.revision == result.revision:
+        return result
+    return replace(
+        result,
+        holds=False,
+        left_out=True,
+        left_out_at=latest.concluded_at,
+        left_out_in=latest.revision,
+    )
+
+
+def _results(rows: Sequence[AnyRow], until: AnyRow) -> tuple[Prediction, ...]:
+    """Return the results of earlier revisions."""
+    return tuple(
+        decode_prediction(row.document)
+        for row in rows
+        if row.revision < until.revision and row.outcome not in (None, *_WITHOUT_RESULT)
+    )
 
 
 def file_of(database: Database, sop_instance_uid: SOPInstanceUID) -> str | None:

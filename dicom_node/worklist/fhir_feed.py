@@ -53,13 +53,18 @@ def tell_study(
 
 
 def _told(result: CurrentResult, case: Case) -> Iterator[tuple[Target, JSON]]:
-    """Return the resources, taken back if a later routing left the model out."""
-    if not result.left_out or case.standing is not Standing.HOLDS:
-        yield from resources(case)
-        return
-    yield from resources(replace(case, standing=Standing.WITHDRAWN))
-    for target, finding in case.observations:
-        yield target, withdraw(case, observe(case, target, finding))
+    """Return the resources; what was told once and holds no more is taken back."""
+    now = case
+    if result.left_out and case.standing is Standing.HOLDS:
+        now = replace(case, standing=Standing.WITHDRAWN)
+    yield from resources(now)
+    said = {target for target, _ in now.observations}
+    for prediction in (*result.earlier, result.prediction):
+        before = replace(case, prediction=prediction, standing=Standing.HOLDS)
+        for target, finding in before.observations:
+            if target not in said:
+                said.add(target)
+                yield target, withdraw(now, observe(before, target, finding))
 
 
 def _case(result: CurrentResult, order: Order, *, names: bool) -> Case:
@@ -72,7 +77,7 @@ def _case(result: CurrentResult, order: Order, *, names: bool) -> Case:
         order=order,
         prediction=result.prediction,
         model=result.model,
-        standing=standing_of(result.prediction, withdraws=result.replaces),
+        standing=standing_of(result.prediction, withdraws=bool(result.earlier)),
         subject=subject,
         link=lambda target: f"{target.kind}/{_id(result.study_id, target)}",
         suggestion=result.suggestion if result.holds else None,

@@ -337,13 +337,18 @@ def test_a_later_revision_without_result_takes_the_report_back(
     study_id = enter_study(database, UID)
     finish(database, study_id, urgency=Urgency.STAT)
     (first,) = reader.found("/fhir/DiagnosticReport")
+    told = reader.found("/fhir/Observation")
     studies.reopen(database, study_id, now=after(5))
     route_study(database, study_id, ROUTE, at=6)
     settle(database, study_id, Outcome.NOT_EVALUATED, at=7)
     (second,) = reader.found("/fhir/DiagnosticReport")
     assert first["status"] == "preliminary"
     assert (second["id"], second["status"]) == (first["id"], "entered-in-error")
-    assert reader.found("/fhir/Observation") == []
+    # R4: a record that was there and no longer holds is entered-in-error, not gone.
+    again = reader.found("/fhir/Observation")
+    assert [one["id"] for one in again] == [one["id"] for one in told]
+    assert {one["status"] for one in again} == {"entered-in-error"}
+    assert {one["meta"]["versionId"] for one in again} == {"2"}
 
 
 def test_a_result_is_read_while_its_pictures_are_still_being_written(

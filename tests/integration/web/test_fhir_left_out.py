@@ -1,19 +1,28 @@
-"""Results whose model no later routing wants, read as FHIR: taken back, not gone."""
+"""Results that a later revision takes back, read as FHIR: in error, not gone."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
-from db import studies
+from db import studies, work
 from db.engine import Database
 from dicom_node.core.ids import StudyId
-from dicom_node.core.states import Urgency
-from tests.integration.db.samples import after, route_study
+from dicom_node.core.states import Outcome, Urgency
+from dicom_node.core.types import Setback
+from tests.integration.db.samples import (
+    after,
+    claim,
+    prediction,
+    report,
+    route_study,
+    settlement,
+)
 from tests.integration.web.browser import Served, serving_desk
-from tests.integration.web.studies import enter_study, finish
+from tests.integration.web.studies import ROUTE, enter_study, finish
 from tests.unit.worklist.fhir_rules import faults_of_resource
 
 
@@ -80,3 +89,37 @@ def test_a_result_of_a_model_that_is_wanted_again_is_preliminary_again(
     finish(served.database, study_id, urgency=None, at=9)
     (told,) = found(served, "Observation")
     assert (told["status"], told["meta"]["versionId"]) == ("preliminary", "3")
+
+
+def test_a_later_revision_that_was_given_up_takes_the_result_back(
+    served: Served,
+) -> None:
+    study_id = enter_study(served.database, "1.2.3")
+    finish(served.database, study_id, urgency=Urgency.STAT)
+    studies.reopen(served.database, study_id, now=after(5))
+    route_study(served.database, study_id, ROUTE, at=6)
+    setback = Setback(reason="the worker died in every attempt")
+    work.fail(served.database, claim(served.database, at=6), setback, now=after(7))
+    since = quote(after(7).isoformat(), safe="")
+    for kind in ("DiagnosticReport", "Observation"):
+        (one,) = found(served, f"{kind}?_lastUpdated=ge{since}")
+        assert (one["status"], one["meta"]["versionId"]) == ("entered-in-error", "2")
+    assert [one["status"] for one in found(served, "Task")] == ["cancelled"]
+
+
+def test_a_finding_that_a_later_result_does_not_make_is_taken_back(
+    served: Served,
+) -> None:
+    study_id = enter_study(served.database, "1.2.3")
+    finish(served.database, study_id, urgency=None)
+    (told,) = found(served, "Observation")
+    studies.reopen(served.database, study_id, now=after(5))
+    route_study(served.database, study_id, ROUTE, at=6)
+    job = claim(served.database, at=6)
+    silent = replace(prediction(Outcome.ABSENT), findings=())
+    made = replace(settlement(report("2.25.9")), prediction=silent)
+    work.settle_job(served.database, job, made, now=after(7))
+    (now,) = found(served, "Observation")
+    assert (now["id"], now["status"]) == (told["id"], "entered-in-error")
+    (standing,) = found(served, "DiagnosticReport")
+    assert (standing["status"], "result" in standing) == ("preliminary", False)
