@@ -222,6 +222,11 @@ class Settings(Table):
         return self.node.data_dir / "engines.json"
 
     @property
+    def batches_file(self) -> Path:
+        """What loading models found out about their batches here."""
+        return self.node.data_dir / "batches.json"
+
+    @property
     def quiet_times(self) -> QuietTimes:
         """How long nothing may come until a study is complete."""
         return QuietTimes(

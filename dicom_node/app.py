@@ -1,6 +1,6 @@
 """The composition root: from settings to the parts that run; names implementations."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -24,7 +24,6 @@ from dicom_node.core.errors import ReceiveError
 from dicom_node.core.proof import CommitmentAnswer
 from dicom_node.core.protocols import Destination
 from dicom_node.core.states import ReportKind
-from dicom_node.core.types import ReceivedInstance, Recorded
 from dicom_node.deliver.kinds import make_destination
 from dicom_node.deliver.prover import provers_of
 from dicom_node.deliver.retry import ExponentialBackoff
@@ -94,13 +93,6 @@ def build_acceptor(
     files = instance_store(settings)
     compare = FileCompare(files.path, options.scan)
 
-    def record(
-        received: Sequence[ReceivedInstance],
-    ) -> tuple[Recorded | ReceiveError, ...]:
-        return pipeline.on_instances(
-            database, received, compare=compare, durable=options.durable
-        )
-
     congestion = Congestion(
         Supplies(
             min_free_bytes=settings.receive.min_free_bytes,
@@ -111,7 +103,9 @@ def build_acceptor(
     )
     parts = ReceiveParts(
         files=files,
-        record=record,
+        record=partial(
+            pipeline.on_instances, database, compare=compare, durable=options.durable
+        ),
         recorded_keys=lambda keys: db.instances.recorded_keys(database, keys),
         on_association=partial(
             db.associations.record, database, durable=options.durable
@@ -222,6 +216,7 @@ def run_options(settings: Settings) -> "RunOptions":
             precision=table.precision,
             recommendations=settings.engines_file,
             threads=table.threads,
+            batches=settings.batches_file,
         ),
         max_batch_size=table.max_batch_size,
         max_wait_ms=table.max_wait_ms,

@@ -62,7 +62,7 @@ def trace(
         weights_sha256=card.weights_sha256,
         card_sha256=card_digest(card.folder),
         code_version=_code_version(),
-        code_sha256=_code_digest(getattr(model, "made_of", type(model))),
+        code_sha256=code_digest(getattr(model, "made_of", type(model))),
         preprocessing_sha256=settings_digest(settings),
         settings=settings,
         inputs=tuple(
@@ -182,7 +182,7 @@ def _own_sources() -> "hashlib._Hash":
 
 
 @lru_cache
-def _code_digest(kind: type) -> str:
+def code_digest(kind: type) -> str:
     """Digest our sources, and those of a model class that is somebody else's."""
     digest = _own_sources().copy()
     if not f"{kind.__module__}.".startswith("inference."):

@@ -18,12 +18,14 @@ class EngineWish:
         precision: "auto", "fp32", "bf16" or "fp16".
         recommendations: what `models bench --keep` wrote, for engine "auto".
         threads: of the engine on the CPU; 0 leaves it to torch.
+        batches: where a load keeps what it found out about batches, for the next.
     """
 
     engine: str = "auto"
     precision: str = "auto"
     recommendations: Path | None = None
     threads: int = 0
+    batches: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,8 +29,10 @@ def describe_engine(model: AnyModel) -> tuple[tuple[str, str], ...]:
             said.append(("difference from fp32", f"{chosen.difference:.1e}"))
         if chosen.one_by_one:
             said.append(("batches", "of one image"))
-        if chosen.largest:
+        elif chosen.largest:
             said.append(("batches", f"of up to {chosen.largest}, some layers apart"))
+        elif chosen.sizes and chosen.sizes[0] < model.card.batch_size:
+            said.append(("batches", f"of up to {chosen.sizes[0]}"))
         if chosen.refused:
             said.append(("engine refused", chosen.refused))
     return tuple(said)

@@ -3,7 +3,9 @@
 import copy
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,6 +13,7 @@ import torch
 from torch import nn
 
 from inference.api import Image, ModelCard
+from inference.run.engines.batches import Batches, apply_batches, find_batches
 from inference.run.engines.eager import CompiledEngine, EagerEngine
 from inference.run.engines.engine import (
     REFERENCE,
@@ -18,16 +21,15 @@ from inference.run.engines.engine import (
     EngineSpec,
     EngineUnavailable,
 )
+from inference.run.engines.kept import batches_key, keep_batches, read_batches
 from inference.run.engines.openvino import OpenVINOEngine
 from inference.run.engines.recommended import recommended
-from inference.run.options import EngineWish
+from inference.run.options import EngineWish, use_threads
 
 log = logging.getLogger("inference.engines")
 
 LIMIT: Final = 0.02
 _STRENGTHS: Final = (1.0, 0.5, 0.25, 0.1)
-# Of few and of many images, of even and of odd numbers.
-_STEADY_SIZES: Final = (2, 3, 8)
 _PRECISIONS: Final = ("fp32", "bf16", "fp16")
 Calibrate = Callable[[torch.Tensor], Image]
 
@@ -43,6 +45,7 @@ class Chosen:
         largest: of how many images the engine runs batches at the most, with some
             layers image by image, so that the bits of a score do not depend on what
             shares its batch; 0 if they never did.
+        sizes: what batches are cut to on the CPU, the largest first; () as they come.
         one_by_one: that was not enough, or not possible: images go alone, so that a
             replay gives the same bits. On the CPU only.
     """
@@ -51,6 +54,7 @@ class Chosen:
     difference: float
     refused: str = ""
     largest: int = 0
+    sizes: tuple[int, ...] = ()
     one_by_one: bool = False
 
 
@@ -68,29 +72,37 @@ def choose_engine(
         torch.OutOfMemoryError: the device has no memory for a few images.
     """
     chosen = _choose(network, card, device=device, wish=wish, calibrate=calibrate)
-    return keep_bits(chosen, card) if device.type == "cpu" else chosen
-
-
-def keep_bits(chosen: Chosen, card: ModelCard) -> Chosen:
-    """Make scores on the CPU independent of the batch; the engine may be changed."""
-    engine = chosen.engine
-    if is_steady(engine, card):
+    if device.type != "cpu":
         return chosen
-    if isinstance(engine, EagerEngine):
-        largest, *_ = engine.mend(several_inputs(card))
-        if largest > 1 and is_steady(engine, card):
-            return replace(chosen, largest=largest)
-    return replace(chosen, one_by_one=True)
+    if wish.threads:  # the bits depend on it, and each thread has a number of its own
+        use_threads(wish.threads)
+    return keep_bits(chosen, card, wish.batches)
 
 
-def is_steady(engine: Engine, card: ModelCard) -> bool:
-    """Say whether images score the same bits alone and in batches of several sizes."""
-    some = fixed_input(card)
-    alone = torch.cat([engine.run(image[None]) for image in some])
-    images, expected = (torch.cat([part] * 2) for part in (some, alone))
-    return all(
-        torch.equal(engine.run(images[:size]), expected[:size])
-        for size in _STEADY_SIZES
+def keep_bits(chosen: Chosen, card: ModelCard, kept: Path | None = None) -> Chosen:
+    """Make scores on the CPU independent of the batch; the engine may be changed.
+
+    Args:
+        kept: the file in which what was found out is kept.
+    """
+    engine = chosen.engine
+    key = batches_key(card, engine.spec) if kept else ""
+    if kept and (found := read_batches(kept, key)):
+        with suppress(AttributeError):  # a file that was changed by hand
+            return _with_batches(chosen, found)
+    found = find_batches(engine, several_inputs(card), largest=card.batch_size)
+    if kept:
+        keep_batches(kept, key, found)
+    return _with_batches(chosen, found)
+
+
+def _with_batches(chosen: Chosen, found: Batches) -> Chosen:
+    return replace(
+        chosen,
+        engine=apply_batches(chosen.engine, found),
+        largest=found.sizes[0] if found.apart else 0,
+        sizes=found.sizes,
+        one_by_one=not found.sizes,
     )
 
 

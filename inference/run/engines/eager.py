@@ -1,6 +1,6 @@
 """torch as it is, in full or in half precision; compiled where that is asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -9,8 +9,12 @@ from torch import nn
 from torch.nn.functional import linear
 
 from dicom_node.core.errors import BundleError
-from inference.run.engines.engine import EngineSpec, EngineUnavailable
-from inference.run.engines.steady import Batch, mend
+from inference.run.engines.engine import (
+    EngineSpec,
+    EngineUnavailable,
+    run_in_parts,
+)
+from inference.run.engines.steady import Batch, mend, run_apart
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -39,9 +43,9 @@ class EagerEngine:
 
     def run(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits, on the device, not waited for."""
-        if not self._sizes or len(images) in self._sizes:
+        if not self._sizes:
             return self._run(images)
-        return torch.cat([self._run(part) for part in _cut(images, self._sizes)])
+        return run_in_parts(self._run, images, self._sizes)
 
     def _run(self, images: torch.Tensor) -> torch.Tensor:
         self._batch.images = len(images)
@@ -63,18 +67,24 @@ class EagerEngine:
         self._sizes = mend(self._network, self._run, images, self._batch)
         return self._sizes
 
+    @property
+    def apart(self) -> tuple[str, ...]:
+        """Name the layers that run image by image."""
+        return tuple(self._batch.apart)
+
+    def keep_to(self, sizes: tuple[int, ...], apart: Sequence[str] = ()) -> None:
+        """Cut batches to sizes and run layers image by image, as `mend` once said.
+
+        Raises:
+            AttributeError: the network has no layer of a name.
+        """
+        run_apart(self._network, apart, self._batch)
+        self._sizes = sizes
+
     def _autocast(self) -> AbstractContextManager[object]:
         if self._device.type != "cuda" or self._type is None:
             return nullcontext()
         return torch.autocast("cuda", dtype=self._type)
-
-
-def _cut(images: torch.Tensor, sizes: Sequence[int]) -> Iterator[torch.Tensor]:
-    """Cut a batch into parts of the given sizes, which fall to 1; largest first."""
-    while len(images):
-        size = next(size for size in sizes if size <= len(images))
-        yield images[:size]
-        images = images[size:]
 
 
 class CompiledEngine:

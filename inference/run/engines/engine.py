@@ -1,12 +1,14 @@
 """What runs a network, and which of them this machine has."""
 
 import importlib.util
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 import torch
 
+_ALIGNMENT: Final = 64  # bytes, of memory that torch allocates
 _CPU_BF16: Final = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
@@ -41,6 +43,49 @@ class Engine(Protocol):
         Args:
             images: (images, channels, rows, columns), float32, on any device.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class InParts:
+    """An engine whose batches are cut to some sizes, the largest first, down to 1."""
+
+    engine: Engine
+    sizes: tuple[int, ...]
+
+    @property
+    def spec(self) -> EngineSpec:
+        """Which engine in which precision."""
+        return self.engine.spec
+
+    def run(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits, (images, classes)."""
+        return run_in_parts(self.engine.run, images, self.sizes)
+
+
+def run_in_parts(
+    run: Callable[[torch.Tensor], torch.Tensor],
+    images: torch.Tensor,
+    sizes: Sequence[int],
+) -> torch.Tensor:
+    """Run a batch in parts of the given sizes, the largest first, down to 1."""
+    if len(images) in sizes:
+        return run(images)
+    return torch.cat([run(aligned(part)) for part in _cut(images, sizes)])
+
+
+def _cut(images: torch.Tensor, sizes: Sequence[int]) -> Iterator[torch.Tensor]:
+    while len(images):
+        size = next(size for size in sizes if size <= len(images))
+        yield images[:size]
+        images = images[size:]
+
+
+def aligned(values: torch.Tensor) -> torch.Tensor:
+    """Return the values where a tensor of their own would begin.
+
+    The matrix kernels of MKL round by the address as well.
+    """
+    return values.clone() if values.data_ptr() % _ALIGNMENT else values
 
 
 def has_bf16_instructions(cpu_info: Path = Path("/proc/cpuinfo")) -> bool:

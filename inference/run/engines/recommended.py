@@ -5,6 +5,7 @@ import os
 import platform
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,7 +22,7 @@ def this_machine() -> str:
 
 def recommended(file: Path | None, card: ModelCard) -> EngineSpec | None:
     """Return what was kept for these weights on this machine, None without."""
-    kept = _read(file).get(this_machine(), {}) if file else {}
+    kept = read_document(file).get(this_machine(), {}) if file else {}
     found = kept.get(card.weights_sha256) if isinstance(kept, dict) else None
     match found:
         case {"engine": str(engine), "precision": str(precision)}:
@@ -36,16 +37,11 @@ def keep(file: Path, card: ModelCard, spec: EngineSpec) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    document = _read(file)
+    document = read_document(file)
     kept = document.setdefault(this_machine(), {})
     kept[card.weights_sha256] = {"engine": spec.engine, "precision": spec.precision}
     try:
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=file.parent, delete=False, encoding="utf-8"
-        ) as part:
-            json.dump(document, part, indent=1)
-        Path(part.name).replace(file)
+        write_document(file, document)
     except OSError as error:
         raise ConfigError(
             f"the recommendation cannot be kept ({error.strerror}): node.data_dir "
@@ -53,7 +49,24 @@ def keep(file: Path, card: ModelCard, spec: EngineSpec) -> None:
         ) from error
 
 
-def _read(file: Path) -> dict[str, dict[str, dict[str, str]]]:
+def write_document(file: Path, document: dict[str, dict[str, Any]]) -> None:
+    """Write a file of JSON, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, part = tempfile.mkstemp(dir=file.parent)
+    try:
+        with open(descriptor, "w", encoding="utf-8") as opened:
+            json.dump(document, opened, indent=1)
+        Path(part).replace(file)
+    except BaseException:
+        Path(part).unlink()
+        raise
+
+
+def read_document(file: Path) -> dict[str, dict[str, Any]]:
     """Read what was kept; a file that is not there or broken holds nothing."""
     try:
         document = json.loads(file.read_text(encoding="utf-8"))

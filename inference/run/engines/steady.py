@@ -16,13 +16,14 @@ from typing import Any, Final
 import torch
 from torch import nn
 
+from inference.run.engines.engine import aligned
+
 # Where layers round by the batch, batches are cut to those of these sizes on which
 # that was mended, and to single images.
 SIZES: Final = (2, 4, 8)
-_ALIGNMENT: Final = 64  # bytes, of memory that torch allocates
 # Of the loading thread's own time, which other programs do not take from it; batches
 # stay smaller where it takes longer.
-_SECONDS: Final = 15.0
+SECONDS: Final = 15.0
 _NOISE: Final = 1 << 14  # values
 _VECTORS: Final = 64  # values that the processor takes in one step, at the most
 _CLOSE: Final = 1e-3  # relative; more is another computation, not another rounding
@@ -32,9 +33,14 @@ Run = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(slots=True)
 class Batch:
-    """How many images the network is running at the moment."""
+    """How many images the network is running at the moment, and what runs them apart.
+
+    Args:
+        apart: names of the modules that are run image by image.
+    """
 
     images: int = 1
+    apart: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -121,17 +127,9 @@ def _apart(forward: Run, values: torch.Tensor, batch: Batch) -> torch.Tensor:
     batch.images = 1
     try:
         parts = torch.split(values, values.shape[0] // number)
-        return torch.cat([forward(_aligned(part)) for part in parts])
+        return torch.cat([forward(aligned(part)) for part in parts])
     finally:
         batch.images = number
-
-
-def _aligned(values: torch.Tensor) -> torch.Tensor:
-    """Return the values where a tensor of their own would begin.
-
-    The matrix kernels of MKL round by the address as well.
-    """
-    return values.clone() if values.data_ptr() % _ALIGNMENT else values
 
 
 def mend(
@@ -150,15 +148,15 @@ def mend(
         The sizes of batches that then give the bits of single images, the largest
         first; (1,) where no larger ones do.
     """
-    alone = torch.cat([run(image[None]) for image in images])
+    alone = torch.cat([run(aligned(image[None])) for image in images])
     leaves = [item for item in network.modules() if not list(item.children())]
     inner = [item for item in network.modules() if item is not network]
-    steady = [1]
-    end = thread_time() + _SECONDS
+    steady, mended = [1], set[int]()
+    end = thread_time() + SECONDS
     for size in SIZES:
         if thread_time() > end:
             break
-        some, mended = images[:size], set[int]()
+        some = images[:size]
         # To look into all of them takes several times as long.
         for modules in (leaves, inner) if size == SIZES[-1] else (leaves,):
             _mend_some(modules, partial(run, some), batch, mended)
@@ -167,7 +165,20 @@ def mend(
         if not torch.equal(run(some), alone[:size]):
             break
         steady.insert(0, size)
+    names = {id(module): name for name, module in network.named_modules()}
+    batch.apart[:] = [names[key] for key in mended]
     return tuple(steady)
+
+
+def run_apart(network: nn.Module, names: Sequence[str], batch: Batch) -> None:
+    """Run modules image by image, as `mend` found them before.
+
+    Raises:
+        AttributeError: the network has no module of a name.
+    """
+    for module in [network.get_submodule(name) for name in names]:
+        _run_apart(module, batch)
+    batch.apart[:] = names
 
 
 def _mend_some(
