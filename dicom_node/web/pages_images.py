@@ -141,7 +141,7 @@ def _view(
         number=number,
         says=says,
         scored=bool(image and image.scores),
-        windowing=image.windowing if image else "",
+        windowing=t.say(image.windowing) if image else "",
         frames=_strongest_first(known),
         all_frames=line.header.number_of_frames,
         modality=line.header.modality,

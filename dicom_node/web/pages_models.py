@@ -66,7 +66,11 @@ def models(request: Request) -> Response:
                 else (),
                 hidden=max(len(card.classes) - _CLASSES_MAX, 0) if card else 0,
                 figures=tuple(
-                    (name, f"{item.estimate:.3g}", f"{item.low:.3g} – {item.high:.3g}")
+                    (
+                        t.say(name),
+                        f"{item.estimate:.3g}",
+                        f"{item.low:.3g} – {item.high:.3g}",
+                    )
                     for name, item in card.performance
                 )
                 if card

@@ -110,7 +110,7 @@ def _result(t: Catalogue, job: JobStory) -> ResultView:
         else "",
         findings=tuple(_finding(t, item) for item in sorted(findings, key=_order)),
         left_out=_left_out(t, images),
-        made_with=_made_with(prediction) if prediction else (),
+        made_with=_made_with(t, prediction) if prediction else (),
         structured=_kind(job, ReportKind.SR),
         summaries=_kind(job, ReportKind.SC),
     )
@@ -132,7 +132,7 @@ def _kind(job: JobStory, kind: ReportKind) -> tuple[Report, ...]:
 def _finding(t: Catalogue, item: Finding) -> FindingView:
     name = t.name("finding", item.concept.meaning)
     where = [
-        concept.meaning
+        t.say(concept.meaning)
         for concept in (item.laterality, item.view, item.site)
         if concept
     ]
@@ -178,7 +178,7 @@ def _left_out(
     return tuple(sorted(counted.items(), key=lambda item: -item[1]))
 
 
-def _made_with(prediction: Prediction) -> tuple[tuple[str, str], ...]:
+def _made_with(t: Catalogue, prediction: Prediction) -> tuple[tuple[str, str], ...]:
     found = [*prediction.parameters, ("weights sha256", prediction.weights_sha256)]
     if made := prediction.provenance:
         machine = made.machinery
@@ -190,7 +190,7 @@ def _made_with(prediction: Prediction) -> tuple[tuple[str, str], ...]:
                 f"{machine.engine} {machine.precision} {machine.device}".strip(),
             ),
         ]
-    return tuple((name, value) for name, value in found if value)
+    return tuple((t.say(name), t.say(value)) for name, value in found if value)
 
 
 def routes_view(decision: DecisionStory) -> list[RouteView]:

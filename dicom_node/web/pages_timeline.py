@@ -259,8 +259,10 @@ def _asked(t: Catalogue, page: StudyPage) -> Iterator[Line]:
             yield Line(
                 at=event.at,
                 what=t("event.asked"),
-                text=t(f"event_asked.{told['action']}", who=told["who"]),
-                detail=str(told["detail"] or ""),
+                text=t(
+                    f"event_asked.{told['action']}", who=t.name("who", str(told["who"]))
+                ),
+                detail=t.say(str(told["detail"] or "")),
             )
 
 

@@ -67,6 +67,8 @@ class Catalogue:
         return text
 
     def _known(self, text: str) -> str | None:
+        if (finding := self.words.get(f"finding.{text}")) is not None:
+            return finding
         # A reason that begins a report's sentence has a capital letter there.
         for asked in (text, text[:1].lower() + text[1:]):
             for sentence in self.sentences:
@@ -89,9 +91,11 @@ def catalogue(language: str) -> Catalogue:
     sentences = [
         (item["english"], item["words"]) for item in document.pop("sentences", [])
     ]
-    further = resources.files("dicom_node.web").joinpath(f"sentences_{language}.toml")
-    if further.is_file():
-        sentences += tomllib.loads(further.read_text(encoding="utf-8"))["sentences"]
+    for more in ("terms", "sentences"):
+        further = resources.files("dicom_node.web").joinpath(f"{more}_{language}.toml")
+        if further.is_file():
+            found = tomllib.loads(further.read_text(encoding="utf-8"))
+            sentences += found["sentences"]
     return Catalogue(
         language=language,
         words={

@@ -200,7 +200,10 @@ def test_every_study_without_a_result_is_in_one_tab_with_its_reason(
         unescape(_text(browser, "/studies/2.25.2"))
     )
     korean = unescape(_text(browser, "/?show=ignored", accept_language="ko"))
-    assert "모델 'cxr' 대상이 아닌 검사: Patient's Age 값은 64세; 모델 대상은" in korean
+    assert (
+        "모델 'cxr' 대상이 아닌 검사: 환자 나이(Patient's Age) 값은 64세; 모델 대상은"
+        in korean
+    )
     assert "No AI" not in korean
     for number, remedy in ((2, NOT_COVERED_REMEDY), (3, FAILED_REMEDY), (4, "")):
         page = unescape(_text(browser, f"/studies/2.25.{number}"))

@@ -187,3 +187,46 @@ def test_what_helps_a_refused_image_is_told_in_korean(remedy: str) -> None:
     assert _is_korean(remedy)
     assert "다" in _korean(remedy) or "오" in _korean(remedy)
     assert "image" not in _korean(remedy)
+
+
+@pytest.mark.parametrize(
+    ("said", "korean"),
+    [
+        (
+            "Patient's Age is 45 years; the model covers 1 to 5 years",
+            "환자 나이(Patient's Age) 값은 45세; 모델 대상은 1~5세",
+        ),
+        (
+            "Modality is MR; the route asks for CR, DX or MG",
+            "Modality 값은 MR; 경로 조건은 CR, DX 또는 MG",
+        ),
+        (
+            "StudyDescription, SeriesDescription matches none of *chest ct* or "
+            "*thorax*",
+            "검사·시리즈 설명(Study/Series Description) 값이 *chest ct* 또는 "
+            "*thorax*와 맞지 않음",
+        ),
+        (
+            "PatientAge is 3, 4.5 years; the route asks for at least 18 years",
+            "환자 나이(Patient's Age) 값은 3, 4.5세; 경로 조건은 18세 이상",
+        ),
+        ("Pneumothorax 0.93 at or above 0.90", "기흉 0.93, 기준 0.90 이상"),
+        ("file window LINEAR 1/2", "파일의 윈도우 1/2(LINEAR)"),
+        (
+            "percentile 1-99 (file has no window)",
+            "백분위수 1~99(파일에 윈도우 없음)",
+        ),
+        ("file LUT, decoded at 1/4", "파일의 VOI LUT, 1/4 크기로 디코딩"),
+        ("1 jobs, 0 deliveries", "작업 1건, 전송 0건"),
+    ],
+)
+def test_attributes_and_windowing_are_told_in_korean(said: str, korean: str) -> None:
+    assert _korean(said) == korean
+
+
+def test_what_to_check_of_a_destination_is_told_in_korean() -> None:
+    told = _korean(
+        f"{PEER} cannot be reached: nothing listens there; start it or check host and "
+        "port of destination 'pacs'"
+    )
+    assert told.endswith("전송 대상 'pacs'의 host와 port을(를) 확인하십시오")

@@ -63,7 +63,7 @@ def test_a_sentence_of_the_node_is_told_in_korean_and_its_values_are_kept() -> N
     korean = catalogue("ko")
     why = "no route matched: route 'chest': Modality is MR; the route asks for CR or DX"
     assert korean.say(why) == (
-        "해당 경로 없음: 경로 'chest': Modality 값은 MR; 경로 조건은 CR or DX"
+        "해당 경로 없음: 경로 'chest': Modality 값은 MR; 경로 조건은 CR 또는 DX"
     )
     assert korean.say("Pneumonia 0.93 at or above 0.59") == "폐렴 0.93, 기준 0.59 이상"
     assert korean.say("nothing that is known {x}") == "nothing that is known {x}"
@@ -87,14 +87,14 @@ def test_what_to_do_is_told_in_korean(remedy: str) -> None:
 def test_what_a_model_does_not_cover_is_told_in_korean() -> None:
     korean = catalogue("ko")
     old = "Patient's Age is 64 years; the model covers 1 to 5 years"
-    assert korean.say(old) == "Patient's Age 값은 64세; 모델 대상은 1~5세"
+    assert korean.say(old) == "환자 나이(Patient's Age) 값은 64세; 모델 대상은 1~5세"
     both = (
         "Body Part Examined is KNEE; the model covers CHEST. "
         "View Position is missing; the model covers PA and AP"
     )
     assert korean.say(both) == (
-        "Body Part Examined 값은 KNEE; 모델 대상은 CHEST. "
-        "View Position 값 없음; 모델 대상은 PA and AP"
+        "부위(Body Part Examined) 값은 KNEE; 모델 대상은 CHEST. "
+        "방향(View Position) 값 없음; 모델 대상은 PA, AP"
     )
     assert korean.say("associations are taken") == "연결 요청을 받음"
 
