@@ -23,7 +23,7 @@ from db.story import StudyStory
 from db.summary import JobSummary, StudyIds, summarise_jobs
 from db.tables import decisions, instances, studies, versions
 from db.timeline import tell
-from db.why import why_no_result
+from db.why import what_to_do, why_no_result, why_not_delivered
 from dicom_node.core.ids import StudyId
 from dicom_node.core.quiet import Arrivals
 from dicom_node.core.states import StudyState, WorkState
@@ -43,6 +43,8 @@ class StudyLine:
         suggestions: those that hold, the most urgent first.
         jobs: the latest of each model whose word holds (`db.holding`).
         why: why there is no result, in a sentence; "" if there is.
+        undelivered: what does not leave any more, in a sentence; "" if nothing.
+        what_to_do: about either; "" where nothing has to be done.
         deliveries: how many of the jobs' deliveries are in which state.
         pruned_at: since when its files are gone.
         arrivals: when its images came: what says when it is complete.
@@ -63,6 +65,8 @@ class StudyLine:
     jobs: tuple[JobSummary, ...]
     deliveries: Mapping[WorkState, int]
     why: str
+    undelivered: str
+    what_to_do: str
     arrivals: Arrivals
 
 
@@ -171,6 +175,10 @@ def _lines(
                 StudyState(row.state),
                 row.ignored_because,
                 held.get(row.id, ()),
+            ),
+            undelivered=why_not_delivered(held.get(row.id, ())),
+            what_to_do=what_to_do(
+                StudyState(row.state), row.ignored_because, held.get(row.id, ())
             ),
             arrivals=Arrivals(
                 last_instance_at=row.last_instance_at,

@@ -1,15 +1,17 @@
 """Why a study has no AI result: one sentence, for the page, the API and `show`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from sqlalchemy import ColumnElement, exists, or_, select
 
 from db.holding import left_out
-from db.summary import JobSummary
+from db.sending import STAGE_QUARANTINED
+from db.summary import DeliverySummary, JobSummary
 from db.tables import jobs, predictions, studies
 from dicom_node.core.states import (
     EVALUATED,
+    NO_IMAGE,
     ONLY_OWN_RESULTS,
     Outcome,
     StudyState,
@@ -22,9 +24,19 @@ NO_ROUTE_REMEDY: Final = (
     "again, or change [[routes]], restart the node and run the study again (button, or "
     "`dicom-node replay`)"
 )
+NO_IMAGE_REMEDY: Final = (
+    "nothing if this is all of the study; if its images are missing here, send them"
+)
 NOT_COVERED_REMEDY: Final = (
     "read it without AI, unless the attribute is wrong: then correct it at its source "
     "and send the images again"
+)
+GIVEN_UP_REMEDY: Final = (
+    "mend what the deliveries say and send them again (button, or `dicom-node retry`)"
+)
+QUARANTINED_REMEDY: Final = (
+    "mend the cause that the deliveries name and run the study again (button, or "
+    "`dicom-node replay`)"
 )
 FAILED_REMEDY: Final = (
     "mend the cause and run the study again (button, or `dicom-node retry`); a damaged "
@@ -58,9 +70,47 @@ def what_to_do(
         ran: as for `why_no_result`.
     """
     if state is StudyState.IGNORED:
-        return NO_ROUTE_REMEDY if ignored_because != ONLY_OWN_RESULTS else ""
+        if ignored_because == ONLY_OWN_RESULTS:
+            return ""
+        return (
+            NO_IMAGE_REMEDY if NO_IMAGE in (ignored_because or "") else NO_ROUTE_REMEDY
+        )
     latest = {job["model"]: job for job in ran}.values()
-    return "; ".join(dict.fromkeys(filter(None, map(_remedy, latest))))
+    remedies = [*map(_remedy, latest), *(end for _, end in _undelivered(latest))]
+    return "; ".join(dict.fromkeys(filter(None, remedies)))
+
+
+def why_not_delivered(ran: Sequence[JobSummary]) -> str:
+    """Say which destinations do not have what was found; "" if they have or will.
+
+    Args:
+        ran: as for `why_no_result`.
+    """
+    latest = {job["model"]: job for job in ran}.values()
+    return "; ".join(said for said, _ in _undelivered(latest))
+
+
+def _undelivered(latest: Iterable[JobSummary]) -> Iterator[tuple[str, str]]:
+    """Yield a sentence for what does not leave any more, and what helps."""
+    failed = [
+        item
+        for job in latest
+        for item in job["deliveries"]
+        if WorkState(item["state"]) is WorkState.FAILED
+    ]
+    kept = [item for item in failed if item["stage"] == STAGE_QUARANTINED]
+    if given_up := _names(item for item in failed if item not in kept):
+        yield f"deliveries to {given_up} were given up", GIVEN_UP_REMEDY
+    if held_back := _names(kept):
+        yield (
+            f"objects for {held_back} are in quarantine: they do not pass the node's "
+            "own checks",
+            QUARANTINED_REMEDY,
+        )
+
+
+def _names(items: Iterable[DeliverySummary]) -> str:
+    return ", ".join(dict.fromkeys(f"'{item['destination']}'" for item in items))
 
 
 def _remedy(job: JobSummary) -> str:

@@ -11,9 +11,9 @@ import db.queries
 import db.schema
 from db.engine import Database
 from db.holding import holding
-from db.refusals import count_refusals
+from db.refusals import RefusalQuery, count_refusals, list_refusals
 from db.story import DecisionStory, JobStory, StudyStory, as_document
-from db.why import what_to_do, why_no_result
+from db.why import what_to_do, why_no_result, why_not_delivered
 from dicom_node.commands.screen import console, loaded, print_json
 from dicom_node.commands.show_images import describe_images
 from dicom_node.commands.studies import (
@@ -24,9 +24,11 @@ from dicom_node.commands.studies import (
 from dicom_node.core.errors import NodeError, UsageError
 from dicom_node.core.provenance import Provenance
 from dicom_node.core.quiet import QuietTimes
+from dicom_node.core.refusal import remedy_of
 from dicom_node.core.states import StudyState
 
 _DIGITS = 12  # of a digest
+_REFUSALS_READ = 20  # to tell their reasons
 
 
 def show(options: argparse.Namespace) -> int:
@@ -79,9 +81,14 @@ def _say_nothing(database: Database, key: str) -> str:
     said = "no study with this Study Instance UID or Accession Number was received"
     if count := count_refusals(database, key):
         images = "1 of its images was" if count == 1 else f"{count} of its images were"
+        lines, _ = list_refusals(database, RefusalQuery(key=key, limit=_REFUSALS_READ))
+        why = dict.fromkeys(
+            f"{one.reason} (what to do: {remedy_of(one.status, one.reason)})"
+            for one in (line.instance for line in lines)
+        )
         return (
-            f"{said}, but {images} refused: `dicom-node show "
-            "--refused` with the same UID or number says why"
+            f"{said}, but {images} refused: {'; '.join(why)}. `dicom-node show "
+            "--refused` with the same UID or number tells more"
         )
     return (
         f"{said}: `dicom-node studies` lists all, `dicom-node show --refused` tells "
@@ -91,7 +98,25 @@ def _say_nothing(database: Database, key: str) -> str:
 
 def _document(story: StudyStory, quiet: QuietTimes) -> dict[str, Any]:
     at = _complete_at(story, quiet)
-    return as_document(story) | {"complete_at": at.isoformat() if at else None}
+    why, undelivered, remedy = _why(story)
+    return as_document(story) | {
+        "complete_at": at.isoformat() if at else None,
+        "why_no_result": why,
+        "why_not_delivered": undelivered,
+        "what_to_do": remedy,
+    }
+
+
+def _why(story: StudyStory) -> tuple[str, str, str]:
+    """Say why there is no result, what was not delivered, and what helps."""
+    study = story.summary
+    state, ignored = StudyState(study["state"]), study["ignored_because"]
+    held = holding(study["jobs"], [item.revision for item in story.decisions])
+    return (
+        why_no_result(state, ignored, held),
+        why_not_delivered(held),
+        what_to_do(state, ignored, held),
+    )
 
 
 def _complete_at(story: StudyStory, quiet: QuietTimes) -> datetime | None:
@@ -110,12 +135,10 @@ def _print_story(screen: Console, story: StudyStory, quiet: QuietTimes) -> None:
     if at := _complete_at(story, quiet):
         when = at.isoformat(sep=" ", timespec="seconds")
         screen.print(f"Complete at {when} if nothing more arrives", markup=False)
-    state, ignored = StudyState(study["state"]), study["ignored_because"]
-    held = holding(study["jobs"], [item.revision for item in story.decisions])
-    if why := why_no_result(state, ignored, held):
-        screen.print(f"No AI result: {why}", markup=False)
-    if remedy := what_to_do(state, ignored, held):
-        screen.print(f"What to do: {remedy}", markup=False)
+    titles = ("No AI result", "Not delivered", "What to do")
+    for title, said in zip(titles, _why(story), strict=True):
+        if said:
+            screen.print(f"{title}: {said}", markup=False)
     for series in story.series:
         own = ", result of this node" if series.own_results else ""
         screen.print(

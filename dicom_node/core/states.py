@@ -5,6 +5,8 @@ from typing import Final
 
 # Why a study may be IGNORED that needs nobody's help.
 ONLY_OWN_RESULTS: Final = "only results of this node"
+# What a route says of a study that has none for any model; the kinds of objects follow.
+NO_IMAGE: Final = "no image but localisers, screen saves and objects without pixels"
 
 
 class StudyState(StrEnum):

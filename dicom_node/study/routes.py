@@ -8,7 +8,7 @@ from pathlib import Path
 from pydicom.uid import UID
 
 from config.settings import CalledTable, RouteTable, WhenTable
-from dicom_node.core.states import ONLY_OWN_RESULTS, Priority
+from dicom_node.core.states import NO_IMAGE, ONLY_OWN_RESULTS, Priority
 from dicom_node.core.types import (
     InputFile,
     Instance,
@@ -24,8 +24,10 @@ NO_ROUTES = "no route is configured"
 NO_ROUTE_MATCHED = "no route matched"
 
 # What is outside this scope is outside every model's: localisers, screen saves,
-# objects without pixels or computed from images.
-_WIDEST_SCOPE = Scope(exclude_for_processing=False, include_secondary=True)
+# phantoms, objects without pixels or computed from images.
+_WIDEST_SCOPE = Scope(
+    exclude_for_processing=False, include_secondary=True, include_animals=True
+)
 
 _Values = Callable[[Instance], tuple[str, ...]]
 
@@ -134,9 +136,10 @@ def _judge(table: RouteTable, evidence: Sequence[Instance]) -> list[Verdict]:
     when = table.when
     if when == WhenTable():
         return [_verdict(table, "any study", "", missed="")]
-    images = [item for item in evidence if _is_image(item)]
+    images = [item for item in evidence if not _why_no_image(item)]
     if not images:
-        missed = "no image but localisers, screen saves and objects without pixels"
+        kinds = dict.fromkeys(map(_why_no_image, evidence))
+        missed = f"{NO_IMAGE}: {'; '.join(sorted(kinds))}"
         return [_verdict(table, "images", "PixelData", missed=missed)]
     verdicts: list[Verdict] = []
     matching = list(images)
@@ -158,15 +161,15 @@ def _judge(table: RouteTable, evidence: Sequence[Instance]) -> list[Verdict]:
     return verdicts
 
 
-def _is_image(instance: Instance) -> bool:
-    """Tell whether some model might look at the instance."""
+def _why_no_image(instance: Instance) -> str:
+    """Say why no model at all might look at the instance; "" if one might."""
     file = InputFile(
         sop_instance_uid=instance.sop_instance_uid,
         sop_class_uid=instance.sop_class_uid,
         path=Path(instance.file_key),
         header=instance.header,
     )
-    return not outside_scope(file, _WIDEST_SCOPE)
+    return outside_scope(file, _WIDEST_SCOPE)
 
 
 def _verdict(table: RouteTable, rule: str, attribute: str, *, missed: str) -> Verdict:

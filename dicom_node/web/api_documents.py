@@ -52,6 +52,8 @@ def study(line: StudyLine, quiet: QuietTimes) -> Document:
         "revision": line.revision,
         "ignored_because": line.ignored_because,
         "why_no_result": line.why,
+        "why_not_delivered": line.undelivered,
+        "what_to_do": line.what_to_do,
         "modality": header.modality if header else "",
         "body_part_examined": header.body_part_examined if header else "",
         "instances": line.instances,

@@ -89,6 +89,8 @@ _STUDY: Final = {
     "revision": WHOLE,
     "ignored_because": or_null(TEXT),
     "why_no_result": TEXT,
+    "why_not_delivered": TEXT,
+    "what_to_do": TEXT,
     "modality": TEXT,
     "body_part_examined": TEXT,
     "instances": WHOLE,

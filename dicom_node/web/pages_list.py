@@ -46,6 +46,7 @@ class Row:
         first: the AI suggests to read it before others.
         says: sentences, and whether each is to be seen first.
         why_not: why there is no result; "" if there is one.
+        undelivered: what of it does not leave any more; "" if nothing.
         patient: "" unless the reader may see it.
     """
 
@@ -55,6 +56,7 @@ class Row:
     first: bool
     says: tuple[tuple[str, bool], ...]
     why_not: str
+    undelivered: str
     patient: str
     about: str
     since: datetime
@@ -168,6 +170,7 @@ def _row(t: Catalogue, line: StudyLine, now: datetime, patient: str) -> Row:
         first=urgency in _FIRST,
         says=_says(t, line),
         why_not=t.say(line.why),
+        undelivered=t.say(line.undelivered),
         patient=patient,
         about=describe_instances(t, line),
         since=line.last_instance_at,

@@ -16,7 +16,6 @@ from db.left_behind import left_behind
 from db.refusals import count_refusals, refusals_of
 from db.run_again import Way, way_to_run_again
 from db.sending import STAGE_QUARANTINED
-from db.why import what_to_do
 from dicom_node.core.people import Role
 from dicom_node.core.states import WorkState
 from dicom_node.web.api_documents import complete_at
@@ -86,9 +85,7 @@ class StudyPages:
         context: dict[str, Any] = {
             "line": page.line,
             "story": page.story,
-            "remedy": t.say(
-                what_to_do(page.line.state, page.line.ignored_because, page.line.jobs)
-            ),
+            "remedy": t.say(page.line.what_to_do),
             "patient": self._names.names(request, [study_id]).get(study_id, ""),
             "about": describe_instances(t, page.line),
             "state": state,

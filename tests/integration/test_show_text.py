@@ -6,9 +6,16 @@ from pathlib import Path
 import pytest
 
 import db.schema
+from db import refusals
 from db.engine import Database
 from dicom_node.cli import main
 from tests.integration.db.samples import enter, received, with_header
+from tests.integration.web.studies import (
+    REFUSED,
+    enter_study,
+    fail_delivery,
+    finish,
+)
 
 ACCESSIONS = ["[/bold]A", "[red]A[/red]", "A:smile:B", "[link=x]"]
 
@@ -36,3 +43,21 @@ def test_what_looks_like_markup_in_an_accession_number_is_printed_as_it_is(
     for command in (["studies"], ["show", "2.25.1"]):
         assert main([*command, "--config", str(config)]) == 0
         assert accession in capsys.readouterr().out
+
+
+def test_show_says_why_nothing_was_delivered_and_why_images_were_refused(
+    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text('[node]\ndata_dir = "."\n')
+    finish(database, enter_study(database, "2.25.7"), urgency=None)
+    fail_delivery(database)
+    assert main(["show", "2.25.7", "--config", str(config)]) == 0
+    text = capsys.readouterr().out
+    assert "Not delivered: deliveries to 'pacs' were given up" in text
+    assert "What to do: mend what the deliveries say" in text
+    refusals.record(database, [REFUSED])
+    assert main(["show", "2.25.1", "--config", str(config)]) == 1
+    told = capsys.readouterr().err
+    assert REFUSED.reason in told
+    assert "what to do: correct the image" in told

@@ -12,7 +12,7 @@ import db.audit
 from db import studies, work
 from db.engine import Database
 from db.tables import instances, reports, versions
-from db.why import FAILED_REMEDY, NOT_COVERED_REMEDY
+from db.why import FAILED_REMEDY, GIVEN_UP_REMEDY, NOT_COVERED_REMEDY
 from dicom_node.core.people import Role
 from dicom_node.core.states import Outcome, Urgency
 from dicom_node.core.types import RoutingDecision, Setback, Settlement, Verdict
@@ -160,6 +160,23 @@ def test_a_study_that_no_route_took_says_why_in_one_sentence(served: Served) -> 
     page = _text(browser, "/studies/2.25.1")
     assert "does not hold" in page
     assert "Modality is MR; the route asks for CT" in page
+
+
+def test_a_result_that_was_not_delivered_says_so_wherever_one_looks(
+    served: Served, database: Database
+) -> None:
+    finish(database, enter_study(database, "2.25.1"), urgency=None)
+    fail_delivery(database)
+    browser = served.browser()
+    why = "deliveries to 'pacs' were given up"
+    assert f"Not delivered: {why}" in unescape(_text(browser, "/"))
+    page = unescape(_text(browser, "/studies/2.25.1"))
+    assert f"Not delivered: {why}" in page
+    assert GIVEN_UP_REMEDY in page
+    told = browser.get("/api/studies/2.25.1").json
+    assert (told["why_not_delivered"], told["what_to_do"]) == (why, GIVEN_UP_REMEDY)
+    korean = unescape(_text(browser, "/studies/2.25.1", accept_language="ko"))
+    assert "전송되지 않음: 'pacs'(으)로의 전송을 포기함" in korean
 
 
 def test_every_study_without_a_result_is_in_one_tab_with_its_reason(

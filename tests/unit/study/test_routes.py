@@ -157,6 +157,9 @@ def test_localisers_and_screen_saves_do_not_count_as_images() -> None:
     decision = _route(WhenTable(modality=("DX",)), _instance(1, localiser), screen)
     assert not decision.routes
     assert "localisers" in (decision.ignored_because or "")
+    assert (decision.ignored_because or "").endswith(
+        "Image Type says that it is a localizer; SOP Class UID is Secondary Capture"
+    )
 
 
 def test_what_several_routes_miss_alike_is_said_once() -> None:

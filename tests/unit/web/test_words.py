@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dicom_node.web
-from db.why import FAILED_REMEDY, NO_ROUTE_REMEDY, NOT_COVERED_REMEDY
+from db import why
 from dicom_node.web.words import LANGUAGES, catalogue, choose_language
 
 WEB = Path(dicom_node.web.__file__).parent
@@ -79,7 +79,9 @@ def test_what_the_site_has_named_keeps_its_name_in_korean() -> None:
     assert together == "해당 경로 없음: 경로 'refused', 'b': Modality 값은 MR"
 
 
-@pytest.mark.parametrize("remedy", [NO_ROUTE_REMEDY, NOT_COVERED_REMEDY, FAILED_REMEDY])
+@pytest.mark.parametrize(
+    "remedy", [text for name, text in vars(why).items() if name.endswith("_REMEDY")]
+)
 def test_what_to_do_is_told_in_korean(remedy: str) -> None:
     assert "십시오" in catalogue("ko").say(remedy)
 
