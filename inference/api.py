@@ -96,7 +96,8 @@ class Calibration:
 class Scope:
     """What the model may look at. An empty tuple sets no limit; where a limit is
     set, a missing attribute counts as outside. `include_secondary` is for models of
-    reformats: Image Type value 2 SECONDARY."""
+    reformats: Image Type value 2 SECONDARY. `include_animals` is for models of what a
+    veterinarian sees."""
 
     modalities: tuple[str, ...] = ()
     sop_class_uids: tuple[str, ...] = ()
@@ -106,6 +107,7 @@ class Scope:
     max_age_years: float | None = None  # inclusive: 5 takes a child of 5.9 years
     exclude_for_processing: bool = True
     include_secondary: bool = False
+    include_animals: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

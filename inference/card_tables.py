@@ -171,6 +171,7 @@ class ScopeTable(Table):
     max_age_years: Annotated[float, Field(ge=0)] | None = None
     exclude_for_processing: bool = True
     include_secondary: bool = False
+    include_animals: bool = False
 
 
 class AggregationTable(Table):

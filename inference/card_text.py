@@ -75,7 +75,7 @@ def _tables(card: ModelCard) -> Iterator[tuple[str, str, dict[str, Value]]]:
         _pick(
             card.scope,
             "modalities sop_class_uids body_parts view_positions min_age_years "
-            "max_age_years exclude_for_processing include_secondary",
+            "max_age_years exclude_for_processing include_secondary include_animals",
         ),
     )
     if card.selection != SelectionSpec():

@@ -29,6 +29,17 @@ _FOR_PROCESSING = frozenset(
         "1.2.840.10008.5.1.4.1.1.1.3.1",
     }
 )
+# Images that the standard has in grey: CR, DX, MG, intra-oral, CT, MR, XA, XRF, PET and
+# their enhanced forms. In colour they are photographs or pictures of a screen.
+# Source: PS3.3 C.8.1.2, C.8.2.1, C.8.3.1, C.8.7.1, C.8.9.4, C.8.11.3, C.8.15, C.8.19.
+_GREY = frozenset(
+    f"1.2.840.10008.5.1.4.1.1.{end}"
+    for end in (
+        "1", "1.1", "1.1.1", "1.2", "1.2.1", "1.3", "1.3.1", "2", "2.1", "4", "4.1",
+        "12.1", "12.1.1", "12.2", "12.2.1", "13.1.3", "128", "130",
+    )
+)  # fmt: skip
+_HUMAN = frozenset({"HOMO SAPIENS", "HOMO SAPIENS SAPIENS", "HUMAN"})
 # Image Type values 3 and up of survey images (PS3.3 C.8.2.1.1.1 and vendors).
 _SURVEY_TYPES = frozenset({"LOCALIZER", "SCOUT", "TOPOGRAM"})
 _SCREEN_TYPES = frozenset({"SCREENSAVE", "SCREENSHOT", "SCREENCAPTURE", "DOSEINFO"})
@@ -83,6 +94,15 @@ def _never_inferred(file: InputFile, scope: Scope) -> str:
         f"{sop_class_uid}.".startswith(f"{_SECONDARY_CAPTURE}.")
     ):
         return "SOP Class UID is Secondary Capture"
+    # BOTH is of a patient beside a calibration standard. Source: PS3.3 C.7.6.1.
+    if header.quality_control_image.strip().upper() == "YES":
+        return "Quality Control Image says that it is of a phantom"
+    if header.samples_per_pixel > 1 and sop_class_uid in _GREY:
+        return "Samples per Pixel is of colour, and images of its SOP Class are grey"
+    # Required of what is not human. Source: PS3.3 C.7.1.1.
+    species = header.patient_species.strip().upper()
+    if species and species not in _HUMAN and not scope.include_animals:
+        return "Patient Species Description is of an animal"
     # The examination's own images are PRIMARY, DERIVED\PRIMARY included: that is
     # how CR, DX and MG come. SECONDARY are reformats, projections and summaries
     # made later. Source: PS3.3 C.7.6.1.1.2.

@@ -110,6 +110,8 @@ def _scope(scope: Scope) -> Iterator[str]:
         yield "also FOR PROCESSING"
     if scope.include_secondary:
         yield "also SECONDARY"
+    if scope.include_animals:
+        yield "also animals"
 
 
 def _selection(selection: SelectionSpec) -> str:

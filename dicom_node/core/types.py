@@ -93,6 +93,9 @@ class RoutingHeader:
     has_pixels: bool = False
     manufacturer: str = ""
     presentation_intent_type: str = ""
+    samples_per_pixel: int = 1
+    quality_control_image: str = ""
+    patient_species: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,6 +23,7 @@ STUDY_DESCRIPTION: Final = 0x00081030
 SERIES_DESCRIPTION: Final = 0x0008103E
 PATIENT_BIRTH_DATE: Final = 0x00100030
 PATIENT_AGE: Final = 0x00101010
+PATIENT_SPECIES: Final = 0x00102201
 BODY_PART_EXAMINED: Final = 0x00180015
 VIEW_POSITION: Final = 0x00185101
 STUDY_INSTANCE_UID: Final = 0x0020000D
@@ -35,6 +36,7 @@ NUMBER_OF_FRAMES: Final = 0x00280008
 ROWS: Final = 0x00280010
 COLUMNS: Final = 0x00280011
 BITS_ALLOCATED: Final = 0x00280100
+QUALITY_CONTROL_IMAGE: Final = 0x00280300
 
 # What routing and the checks of pixels read.
 WANTED: Final = frozenset(
@@ -65,7 +67,7 @@ _OF_SERIES: Final = tuple(
     sorted(
         WANTED
         - {SOP_CLASS_UID, SOP_INSTANCE_UID, STUDY_INSTANCE_UID, SERIES_INSTANCE_UID}
-        - {INSTANCE_NUMBER, SAMPLES_PER_PIXEL, PHOTOMETRIC_INTERPRETATION}
+        - {INSTANCE_NUMBER, PHOTOMETRIC_INTERPRETATION}
         - {BITS_ALLOCATED}
     )
 )
@@ -153,6 +155,9 @@ class Header:
             has_pixels=has_pixels,
             manufacturer=self.text(MANUFACTURER),
             presentation_intent_type=self.code(PRESENTATION_INTENT_TYPE),
+            samples_per_pixel=self.short(SAMPLES_PER_PIXEL) or 1,
+            quality_control_image=self.code(QUALITY_CONTROL_IMAGE),
+            patient_species=self.text(PATIENT_SPECIES),
         )
 
     def _character_sets(self) -> list[str]:

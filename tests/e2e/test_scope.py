@@ -102,6 +102,15 @@ CASES: Mapping[str, tuple[Mapping[str, object], str]] = {
         },
         "SOP Class UID is Secondary Capture",
     ),
+    "colour": (_PHOTO, "Samples per Pixel is of colour"),
+    "phantom": (
+        {"QualityControlImage": "YES"},
+        "Quality Control Image says that it is of a phantom",
+    ),
+    "dog": (
+        {"PatientSpeciesDescription": "Canis familiaris"},
+        "Patient Species Description is of an animal",
+    ),
     "made later": (
         {"ImageType": ["DERIVED", "SECONDARY"]},
         "Image Type says SECONDARY, made after the examination",

@@ -106,6 +106,9 @@ def test_text_that_is_no_code_string_is_not_repeated() -> None:
         ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7"}, "Secondary Capture"),
         ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.7.4"}, "Secondary Capture"),
         ({"sop_class_uid": "1.2.840.10008.5.1.4.1.1.66.4"}, "computed from images"),
+        ({"quality_control_image": "YES"}, "a phantom"),
+        ({"samples_per_pixel": 3}, "Samples per Pixel is of colour"),
+        ({"patient_species": "Canis familiaris"}, "of an animal"),
     ],
 )
 def test_some_objects_are_outside_of_every_model(
@@ -134,6 +137,16 @@ def test_a_card_can_ask_for_what_is_left_out_by_default() -> None:
     capture = "1.2.840.10008.5.1.4.1.1.7"
     file = make_file(sop_class_uid=capture)
     assert outside_scope(file, Scope(sop_class_uids=(capture,))) == ""
+    dog = make_file(patient_species="Canis familiaris")
+    assert outside_scope(dog, Scope(include_animals=True)) == ""
+
+
+def test_people_photographs_of_them_and_calibrated_images_are_inside() -> None:
+    assert outside_scope(make_file(patient_species="Homo sapiens"), Scope()) == ""
+    assert outside_scope(make_file(quality_control_image="BOTH"), Scope()) == ""
+    endoscope = "1.2.840.10008.5.1.4.1.1.77.1.1"
+    photo = make_file(samples_per_pixel=3, sop_class_uid=endoscope)
+    assert outside_scope(photo, Scope()) == ""
 
 
 def test_a_sop_class_beside_the_covered_ones_is_outside() -> None:
