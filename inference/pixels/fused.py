@@ -7,7 +7,7 @@ few pixels of the result, in one multiplication and addition with the normalisat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import cycle
+from itertools import cycle, groupby
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from dicom_node.core.errors import PixelError
 from inference.api import Image, InputSpec
 from inference.pixels.batched import shown_on_device
 from inference.pixels.raw import RawFrame
-from inference.pixels.recipe import Curve, Ramp, Table
+from inference.pixels.recipe import Curve, Ramp, Sigmoid, Table
 from inference.pixels.resample import Geometry, place_frame, resize_steps, strips
 
 _AS_IT_IS = Ramp(black=0.0, white=1.0)
@@ -35,7 +35,7 @@ def to_input(
         PixelError: a frame's planes are not as many as the model's channels.
     """
     for frame in frames:
-        _check_planes(frame, spec)
+        check_planes(frame, spec)
     with torch.inference_mode():
         if device.type != "cpu":
             return shown_on_device(frames, spec, device)
@@ -92,7 +92,7 @@ def resize_frame(frame: RawFrame, spec: InputSpec) -> ResizedFrame:
     Raises:
         PixelError: its planes are not as many as the model's channels.
     """
-    _check_planes(frame, spec)
+    check_planes(frame, spec)
     with torch.inference_mode():
         geometry = place_frame(frame.shape, spec)
         planes = _resize(frame, geometry)
@@ -111,18 +111,28 @@ def normalise(frames: Sequence[ResizedFrame], spec: InputSpec) -> torch.Tensor:
     """
     with torch.inference_mode():
         batch = torch.empty((len(frames), spec.channels, *spec.size))
-        for frame, target in zip(frames, batch, strict=True):
+        begin = 0
+        for (lines, place, shape), alike in groupby(frames, _likeness):
+            planes = [frame.planes for frame in alike]
+            target = batch[begin : begin + len(planes)]
+            begin += len(planes)
             scales, offsets, black = _factors(
-                tuple([_line(curve) for curve in frame.curves]),
-                spec.mean[: spec.channels],
-                spec.std[: spec.channels],
+                lines, spec.mean[: spec.channels], spec.std[: spec.channels]
             )
-            if frame.planes.shape[1:] != target.shape[1:]:
+            if shape[1:] != target.shape[2:]:
                 target.copy_(black.expand_as(target))
-            inside = target[:, frame.place[0], frame.place[1]]
-            torch.mul(frame.planes, scales, out=inside)
+            inside = target[:, :, place[0], place[1]]
+            torch.mul(torch.stack(planes), scales, out=inside)
             inside.add_(offsets)
         return batch
+
+
+def _likeness(
+    frame: ResizedFrame,
+) -> tuple[tuple[tuple[float, float], ...], tuple[slice, slice], torch.Size]:
+    """Say what frames must share to be normalised in one step."""
+    lines = tuple([_line(curve) for curve in frame.curves])
+    return lines, frame.place, frame.planes.shape
 
 
 @lru_cache(maxsize=256)
@@ -144,7 +154,12 @@ def _line(curve: Curve) -> tuple[float, float]:
     return draw_line(curve) if isinstance(curve, Ramp) else (1.0, 0.0)
 
 
-def _check_planes(frame: RawFrame, spec: InputSpec) -> None:
+def check_planes(frame: RawFrame, spec: InputSpec) -> None:
+    """Check that a frame has one plane, or as many as the model has channels.
+
+    Raises:
+        PixelError: it has not.
+    """
     if frame.planes not in (1, spec.channels):
         raise PixelError(
             f"the frame has {frame.planes} planes, "
@@ -176,6 +191,13 @@ def bring(
         torch.index_select(entries, 0, index.reshape(-1), out=out.view(-1))
         return out
     out.copy_(stored)
+    return draw_curve(out, curve, padding)
+
+
+def draw_curve(
+    out: torch.Tensor, curve: Ramp | Sigmoid, padding: tuple[int, int] | None
+) -> torch.Tensor:
+    """Do what `bring` does, in place, on stored values that are float32 already."""
     if curve.pivot:
         out.sub_(curve.pivot)
     mask: torch.Tensor | None = None
@@ -200,7 +222,7 @@ def _resize(frame: RawFrame, geometry: Geometry) -> torch.Tensor:
     stored, recipe = frame.stored, frame.recipe
     if not recipe.curves:
         ready = torch.from_numpy(stored)[:, geometry.rows, geometry.columns]
-        return resize_columns(_resize_planes(ready, geometry), geometry.size[1])
+        return resize_columns(resize_planes(ready, geometry.size[0]), geometry.size[1])
     part = torch.from_numpy(stored)[geometry.rows, geometry.columns]
     rows, width = part.shape[0], part[0].numel()
     height = min(geometry.size[0], rows)
@@ -213,7 +235,7 @@ def _resize(frame: RawFrame, geometry: Geometry) -> torch.Tensor:
     else:
         stacked = torch.stack(planes) if len(planes) > 1 else planes[0].unsqueeze(0)
     resized = resize_columns(stacked, geometry.size[1])
-    return _resize_planes(resized, geometry)
+    return resize_planes(resized, geometry.size[0])
 
 
 def _resize_rows(
@@ -238,9 +260,8 @@ def _resize_rows(
     return out
 
 
-def _resize_planes(planes: torch.Tensor, geometry: Geometry) -> torch.Tensor:
-    """Bring the rows of (planes, rows, columns) to the geometry's number."""
-    height = geometry.size[0]
+def resize_planes(planes: torch.Tensor, height: int) -> torch.Tensor:
+    """Bring the rows of (planes, rows, columns) to a number."""
     if planes.shape[1] == height:
         return planes
     out = torch.zeros((len(planes), height, planes.shape[2]))

@@ -1,6 +1,7 @@
 """A fixed number of bytes that frames in flight share, first come, first served."""
 
 from collections import deque
+from collections.abc import Sequence
 from threading import Condition
 
 
@@ -32,6 +33,11 @@ class ByteBudget:
         return Reservation(self, size)
 
     @property
+    def limit_bytes(self) -> int:
+        """Bytes that there are."""
+        return self._limit
+
+    @property
     def used_bytes(self) -> int:
         """Bytes that are reserved now."""
         with self._changed:
@@ -57,6 +63,19 @@ class Reservation:
         freed, self._size = self._size - kept, kept
         if freed:
             self._budget.give_back(freed)
+
+    def share(self, sizes_bytes: Sequence[int]) -> "tuple[Reservation, ...]":
+        """Keep so many bytes for each of several pieces, as far as there are so many.
+
+        This one holds nothing any more.
+        """
+        self.shrink(sum(sizes_bytes))
+        shares = []
+        for size in sizes_bytes:
+            kept = min(size, self._size)
+            self._size -= kept
+            shares.append(Reservation(self._budget, kept))
+        return tuple(shares)
 
     def release(self) -> None:
         """Give all back; nothing happens the second time."""

@@ -1,32 +1,33 @@
 """Images of a study -> scores: decoded ahead in threads, batched with other studies."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from threading import BoundedSemaphore, Condition, Lock
 from time import monotonic
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from dicom_node.core.errors import InferenceError, PixelError, ScoreError
 from dicom_node.core.types import ImageResult
 from inference.api import Model
 from inference.guard.guard import DecodeGuard, Guard, Unguarded
 from inference.guard.trials import Candidate
-from inference.pixels.frames import FrameSource, open_image
+from inference.pixels.frames import open_image
 from inference.run.batcher import Batcher, Outcome, Waiting
-from inference.run.budget import ByteBudget
+from inference.run.budget import ByteBudget, Reservation
 from inference.run.lanes import Lane, ReadFrame, make_lane
 from inference.run.options import RunOptions, use_threads
-from inference.run.tasks import SHORT_PIXELS, Tally, Task, cut_tasks
+from inference.run.tasks import Tally, Task, cut_tasks
+from inference.run.together import OpenFrame, group_frames
 from inference.select.selection import Choice
 from inference.vit.model import TimmModel
 
 # So many tasks of one study wait at a time: a study of thousands must not stand
 # before another's single image.
 _TASKS_AHEAD: Final = 16
-# Beside the stored values of a frame: bits unpacked, float32 planes, a resize.
-_WORKING_BYTES: Final = 4
+
+_Read: TypeAlias = tuple[OpenFrame, ReadFrame]
 
 
 class Machine:
@@ -148,9 +149,10 @@ class _Evaluation:
 
     def _decode_all(self, task: Task) -> None:
         """Decode the frames of one task."""
+        limit = self._line.machine.budget.limit_bytes
         try:
-            for tally, numbers in task:
-                self._decode(tally, numbers)
+            for group in group_frames(self._open(task), limit_bytes=limit):
+                self._read_group(group)
         finally:
             self._ahead.release()
             with self._changed:
@@ -158,45 +160,74 @@ class _Evaluation:
                 if not self._tasks:
                     self._changed.notify_all()
 
-    def _decode(self, tally: Tally, numbers: Sequence[int]) -> None:
-        """Decode frames of one image; its file is opened anew for each task."""
+    def _open(self, task: Task) -> Iterator[OpenFrame]:
+        """Open one image after the other; a file is opened anew for each task."""
         machine = self._line.machine
-        try:
-            with machine.turn, machine.guard.frame(tally.file.path):
-                source = open_image(tally.file.path, limits=machine.options.limits)
-                tally.opened(source)
+        for tally, numbers in task:
+            try:
+                with machine.turn, machine.guard.frame(tally.file.path):
+                    source = open_image(tally.file.path, limits=machine.options.limits)
+                    tally.opened(source)
+            except Exception as error:  # noqa: BLE001 - a bad image fails alone
+                self._fail(tally, error)
+                continue
             for number in numbers:
-                if tally.error or self._fatal:
-                    break
-                self._read(tally, source, number)
-        except InferenceError as error:
-            self._stop(error)
-        except Exception as error:  # noqa: BLE001 - a bad image fails alone
-            tally.error = _describe(error)
+                yield OpenFrame(tally=tally, source=source, number=number)
 
-    def _read(self, tally: Tally, source: FrameSource, number: int) -> None:
-        """Decode one frame within the budget and put it before the model."""
+    def _read_group(self, group: Sequence[OpenFrame]) -> None:
+        """Decode frames within the budget and put them before the model."""
         machine = self._line.machine
-        held = machine.budget.reserve(_estimate(source))
+        held = machine.budget.reserve(sum(frame.size_bytes for frame in group))
         try:
-            with machine.turn if _is_short_work(source) else nullcontext():
-                began = monotonic()
-                with machine.guard.frame(tally.file.path):
-                    frame = self._line.lane.read(source, number)
+            with machine.turn if group[0].is_short_work else nullcontext():
+                read = [(one, made) for one in group if (made := self._read(one))]
+            reduced = self._reduce(read)
+            shares = held.share([made.size_bytes for _, made in reduced])
+        except BaseException:
+            held.release()
+            raise
+        for (frame, made), share in zip(reduced, shares, strict=True):
+            self._put(made, partial(self._deliver, share, frame, made.windowing))
+
+    def _read(self, frame: OpenFrame) -> ReadFrame | None:
+        """Decode a frame; None if it is bad, or of no use any more."""
+        tally, machine = frame.tally, self._line.machine
+        if tally.error or self._fatal:
+            return None
+        began = monotonic()
+        try:
+            with machine.guard.frame(tally.file.path):
+                made = self._line.lane.read(frame.source, frame.number)
             tally.seconds += monotonic() - began
             limit = machine.options.limits.seconds
             if tally.seconds > limit:
                 raise PixelError(f"decoding the image took longer than {limit:g} s")
-        except BaseException:
-            held.release()
-            raise
-        held.shrink(frame.size_bytes)
+        except Exception as error:  # noqa: BLE001 - a bad image fails alone
+            self._fail(tally, error)
+            return None
+        return made
 
-        def deliver(outcome: Outcome) -> None:
-            held.release()
-            self._take(tally, number, frame.windowing, outcome)
+    def _reduce(self, read: Sequence[_Read]) -> Sequence[_Read]:
+        """Make frames small, together; where that fails, one by one."""
+        guard = self._line.machine.guard
+        try:
+            with ExitStack() as watched:
+                for path in {frame.tally.file.path for frame, _ in read}:
+                    watched.enter_context(guard.frame(path))
+                made = self._line.lane.reduce([made for _, made in read])
+        except Exception as error:  # noqa: BLE001 - a bad image fails alone
+            if len(read) > 1:
+                return [one for each in read for one in self._reduce([each])]
+            self._fail(read[0][0].tally, error)
+            return ()
+        frames = (frame for frame, _ in read)
+        return list(zip(frames, made, strict=True))
 
-        self._put(frame, deliver)
+    def _fail(self, tally: Tally, error: Exception) -> None:
+        if isinstance(error, InferenceError):
+            self._stop(error)
+        else:
+            tally.error = _describe(error)
 
     def _put(self, frame: ReadFrame, deliver: Callable[[Outcome], None]) -> None:
         with self._changed:
@@ -206,16 +237,18 @@ class _Evaluation:
         except InferenceError as error:
             deliver(error)
 
-    def _take(
-        self, tally: Tally, number: int, windowing: str, outcome: Outcome
+    def _deliver(
+        self, held: Reservation, frame: OpenFrame, windowing: str, outcome: Outcome
     ) -> None:
+        held.release()
+        tally = frame.tally
         if isinstance(outcome, InferenceError):
             if outcome.retryable or isinstance(outcome, ScoreError):
                 self._stop(outcome)
             else:
                 tally.error = str(outcome)
         else:
-            tally.scores[number] = outcome
+            tally.scores[frame.number] = outcome
             tally.windowings.add(windowing)
         with self._changed:
             self._waiting -= 1
@@ -226,20 +259,6 @@ class _Evaluation:
         """Give the study up; what is on its way is let through."""
         with self._changed:
             self._fatal = self._fatal or error
-
-
-def _is_short_work(source: FrameSource) -> bool:
-    """Say whether Python takes longer over a frame than reading and resizing do."""
-    layout = source.layout
-    samples = layout.rows * layout.columns * layout.samples
-    return not source.frame_table and samples <= SHORT_PIXELS
-
-
-def _estimate(source: FrameSource) -> int:
-    """Say how many bytes decoding and preparing one frame take at the most."""
-    layout = source.layout
-    samples = layout.rows * layout.columns * layout.samples
-    return -(-layout.frame_bits // 8) + samples * _WORKING_BYTES
 
 
 def _describe(error: Exception) -> str:

@@ -1,7 +1,7 @@
 """The ways of a frame from its file to the model."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,10 +12,11 @@ from inference.pixels.blank import refuse_blank
 from inference.pixels.frames import FrameSource, windowed_frame
 from inference.pixels.fused import (
     ResizedFrame,
+    check_planes,
     normalise,
-    resize_frame,
     to_input,
 )
+from inference.pixels.grouped import resize_frames
 from inference.pixels.raw import RawFrame, read_frame
 from inference.vit.model import TimmModel
 
@@ -25,7 +26,7 @@ class ReadFrame:
     """A frame as it waits for its batch.
 
     Args:
-        payload: what the lane's `start` takes.
+        payload: what the lane's `reduce` takes, and then its `start`.
         size_bytes: of the payload.
     """
 
@@ -39,6 +40,9 @@ class Lane(Protocol):
 
     def read(self, source: FrameSource, number: int) -> ReadFrame:
         """Decode one frame; called by several threads at once."""
+
+    def reduce(self, frames: Sequence[ReadFrame]) -> Sequence[ReadFrame]:
+        """Make of frames that were read what waits for a batch, in the same order."""
 
     def start(self, payloads: Sequence[Any]) -> Callable[[], Image]:
         """Start a batch of payloads; what is returned waits for the scores."""
@@ -66,6 +70,10 @@ class PlainLane:
             payload=values, windowing=windowed.windowing, size_bytes=values.nbytes
         )
 
+    def reduce(self, frames: Sequence[ReadFrame]) -> Sequence[ReadFrame]:
+        """Leave them as they are: `prepare` has made them small."""
+        return frames
+
     def start(self, payloads: Sequence[Image]) -> Callable[[], Image]:
         """Score a batch."""
         scores = self._model.predict(np.stack(payloads))
@@ -73,23 +81,31 @@ class PlainLane:
 
 
 class TensorLane:
-    """On the CPU frames are resized where they are decoded.
-
-    The batch is made of them in one step: no frame is copied into it once more.
-    """
+    """On the CPU frames are resized where they are decoded, small ones together."""
 
     def __init__(self, model: TimmModel) -> None:
         self._model = model
 
     def read(self, source: FrameSource, number: int) -> ReadFrame:
-        """Decode a frame and make model input of it."""
+        """Decode a frame."""
         spec = self._model.card.input
         raw = read_frame(source, number, spec)
         refuse_blank(raw.pixels, source)
-        resized = resize_frame(raw, spec)
+        check_planes(raw, spec)
+        return ReadFrame(
+            payload=raw, windowing=raw.windowing, size_bytes=raw.stored.nbytes
+        )
+
+    def reduce(self, frames: Sequence[ReadFrame]) -> Sequence[ReadFrame]:
+        """Resize frames to the model's input."""
+        spec = self._model.card.input
+        resized = resize_frames([frame.payload for frame in frames], spec)
         # The batch holds each frame once more, with all channels.
-        size = resized.size_bytes + 4 * spec.channels * spec.size[0] * spec.size[1]
-        return ReadFrame(payload=resized, windowing=raw.windowing, size_bytes=size)
+        input_bytes = 4 * spec.channels * spec.size[0] * spec.size[1]
+        return [
+            replace(frame, payload=made, size_bytes=made.size_bytes + input_bytes)
+            for frame, made in zip(frames, resized, strict=True)
+        ]
 
     def start(self, payloads: Sequence[ResizedFrame]) -> Callable[[], Image]:
         """Score a batch."""
@@ -114,6 +130,10 @@ class CudaLane:
         return ReadFrame(
             payload=raw, windowing=raw.windowing, size_bytes=raw.stored.nbytes
         )
+
+    def reduce(self, frames: Sequence[ReadFrame]) -> Sequence[ReadFrame]:
+        """Leave them as they are: the device makes them small."""
+        return frames
 
     def start(self, payloads: Sequence[RawFrame]) -> Callable[[], Image]:
         """Start a batch."""

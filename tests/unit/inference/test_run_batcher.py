@@ -170,3 +170,24 @@ def test_what_is_larger_than_the_budget_goes_alone() -> None:
     assert budget.used_bytes == 5
     held.release()
     assert budget.used_bytes == 0
+
+
+def test_frames_that_were_let_in_together_give_back_one_by_one() -> None:
+    budget = ByteBudget(100)
+    shares = budget.reserve(80).share((10, 20, 30))
+    assert budget.used_bytes == 60
+    shares[1].release()
+    shares[1].release()
+    assert budget.used_bytes == 40
+    for share in shares:
+        share.release()
+    assert budget.used_bytes == 0
+
+
+def test_shares_are_never_more_than_was_let_in() -> None:
+    budget = ByteBudget(50)
+    shares = budget.reserve(1_000).share((40, 40))
+    assert budget.used_bytes == 50
+    for share in shares:
+        share.release()
+    assert budget.used_bytes == 0
