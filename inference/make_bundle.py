@@ -23,6 +23,7 @@ from inference.card import CARD_NAME
 from inference.card_text import write_card
 from inference.labels import read_labels, unit_concept
 from inference.verify import examine_bundle
+from inference.vit.fit import count_channels
 from inference.vit.network import default_config
 from inference.vit.weights import PICKLE_SUFFIXES, WEIGHTS_NAME, State, parse_weights
 
@@ -173,10 +174,10 @@ def _channels(known: Mapping[str, Any], state: State) -> int:
     named = known.get("first_conv") or ()
     for layer in (named,) if isinstance(named, str) else tuple(named):
         found = [
-            (len(name), tensor.shape[1])
+            (len(name), count_channels(tensor))
             for name, tensor in state.items()
             # Inner blocks have layers of the same name.
-            if f".{name}".endswith(f".{layer}.weight") and tensor.ndim == 4
+            if f".{name}".endswith(f".{layer}.weight") and tensor.ndim > 1
         ]
         if found:
             return 1 if min(found)[1] == 1 else 3

@@ -1,6 +1,7 @@
 """Bring a state dict, as people save it, onto the network that it was trained in."""
 
 import importlib
+import math
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -193,11 +194,23 @@ def _first_faults(network: torch.nn.Module, state: State) -> Iterator[str]:
         have, want = (one.get(f"{layer}.weight") for one in (state, wanted))
         if have is None or want is None or have.ndim != want.ndim or want.ndim < 2:
             continue
-        if have.shape[1] != want.shape[1] and have.shape[2:] == want.shape[2:]:
+        takes, given = count_channels(have), count_channels(want)
+        if takes != given and have.shape[2:] == want.shape[2:]:
             yield (
-                f"the first layer takes {have.shape[1]} channels and the card gives "
-                f"{want.shape[1]}: a model takes 1 or 3"
+                f"the first layer takes {takes} channels and the card gives "
+                f"{given}: a model takes 1 or 3"
             )
+
+
+def count_channels(weight: torch.Tensor) -> int:
+    """Return how many channels a first layer takes.
+
+    A linear one takes square patches as they are: every channel of every pixel.
+    """
+    inputs = weight.shape[1]
+    if weight.ndim > 2:
+        return inputs
+    return 1 if math.isqrt(inputs) ** 2 == inputs else 3
 
 
 def _named(network: torch.nn.Module, key: str) -> tuple[str, ...]:

@@ -85,6 +85,15 @@ def test_a_network_of_one_channel_is_seen_by_its_weights(place: Path) -> None:
         assert (spec.channels, len(spec.mean), len(spec.std)) == (1, 1, 1)
 
 
+def test_one_channel_is_seen_where_the_first_layer_is_linear(place: Path) -> None:
+    architecture = "naflexvit_base_patch16_gap"
+    small = {"depth": 1, "embed_dim": 48, "num_heads": 2}
+    _save(place / "mine.safetensors", architecture, num_classes=3, in_chans=1, **small)
+    options = [f"--option={name}={value}" for name, value in small.items()]
+    assert _add(place, architecture, *options) == 0
+    assert find_bundle("mine", place / "models").input.channels == 1
+
+
 def test_a_regression_has_a_unit(place: Path) -> None:
     _save(place / "mine.safetensors", "test_vit", num_classes=1)
     (place / "labels.txt").write_text("Bone age\n")
