@@ -34,6 +34,7 @@ class DeliveryLine:
     delivery_id: DeliveryId
     study_id: StudyId
     study_instance_uid: str
+    accession_number: str
     model: str
     revision: int
     destination: str
@@ -178,6 +179,7 @@ def _select() -> "Select[*tuple[Any, ...]]":
             jobs.c.model,
             jobs.c.revision,
             studies.c.study_instance_uid,
+            studies.c.accession_number,
         )
         .join(jobs, deliveries.c.job_id == jobs.c.id)
         .join(studies, jobs.c.study_id == studies.c.id)
@@ -189,6 +191,7 @@ def _line(row: AnyRow) -> DeliveryLine:
         delivery_id=DeliveryId(row.id),
         study_id=StudyId(row.study_id),
         study_instance_uid=row.study_instance_uid,
+        accession_number=row.accession_number,
         model=row.model,
         revision=row.revision,
         destination=row.destination,

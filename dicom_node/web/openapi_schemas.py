@@ -148,6 +148,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
     "Delivery": record(
         delivery_id=WHOLE,
         study_instance_uid=TEXT,
+        accession_number=TEXT,
         model=TEXT,
         revision=WHOLE,
         destination=TEXT,

@@ -79,6 +79,10 @@ class StudyPages:
             wanted=request.query_params.get("image", "")[:_UID_MAX],
             frame=read_number(request.query_params.get("frame", ""), most=_FRAME_MAX),
         )
+        sent = [
+            view_delivery(t, line, request, reason=story.reason)
+            for line, story in told_deliveries(page)
+        ]
         state, state_kind = study_state(page.line)
         now, earlier = results(t, page)
         study_id = page.line.study_id
@@ -115,9 +119,9 @@ class StudyPages:
             "decisions": [
                 (item, routes_view(item)) for item in reversed(page.story.decisions)
             ],
-            "deliveries": [
-                view_delivery(t, line, request, reason=story.reason)
-                for line, story in told_deliveries(page)
+            "deliveries": [item for item in sent if _is_latest(item.line, page)],
+            "former_deliveries": [
+                item for item in sent if not _is_latest(item.line, page)
             ],
             "may_deliver": any(job.prediction for job in page.story.jobs),
             "with_study": False,
@@ -134,6 +138,12 @@ class StudyPages:
             else "",
         }
         return render(request, "study.html", context)
+
+
+def _is_latest(line: DeliveryLine, page: StudyPage) -> bool:
+    """Say whether nothing of a later revision of this model was to be delivered."""
+    revisions = (one.revision for one in page.deliveries if one.model == line.model)
+    return line.revision == max(revisions)
 
 
 def _way(page: StudyPage, request: Request) -> Way | None:

@@ -105,6 +105,7 @@ def queues(request: Request) -> Response:
         ],
         "more": more,
         "with_study": True,
+        "with_result": False,
         "may_retry": request.state.user.role.covers(Role.OPERATOR),
     }
     return render(request, "queues.html", context)

@@ -175,8 +175,23 @@ def test_a_result_that_was_not_delivered_says_so_wherever_one_looks(
     assert GIVEN_UP_REMEDY in page
     told = browser.get("/api/studies/2.25.1").json
     assert (told["why_not_delivered"], told["what_to_do"]) == (why, GIVEN_UP_REMEDY)
+    assert '<a href="/studies/2.25.1">A1</a>' in _text(browser, "/queues")
     korean = unescape(_text(browser, "/studies/2.25.1", accept_language="ko"))
     assert "전송되지 않음: 'pacs'(으)로의 전송을 포기함" in korean
+
+
+def test_deliveries_of_an_earlier_revision_are_apart_from_those_of_the_latest(
+    served: Served, database: Database
+) -> None:
+    study_id = enter_study(database, "2.25.1")
+    finish(database, study_id, urgency=None)
+    browser = served.browser()
+    assert "Deliveries of earlier revisions" not in _text(browser, "/studies/2.25.1")
+    studies.reopen(database, study_id, now=after(2))
+    finish(database, study_id, urgency=None, at=3)
+    page = _text(browser, "/studies/2.25.1")
+    assert "Deliveries of earlier revisions (1)" in page
+    assert page.count("cxr · Revision 1") == 1
 
 
 def test_every_study_without_a_result_is_in_one_tab_with_its_reason(
