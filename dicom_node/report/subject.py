@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from pydicom.datadict import dictionary_VR, tag_for_keyword
+from pydicom.datadict import dictionary_VM, dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
@@ -41,7 +41,39 @@ _TYPE_3: Final = (
     "IssuerOfServiceEpisodeIDSequence PatientState"
 )
 
+_ALTERNATIVE_DATES: Final = (
+    "PatientBirthDateInAlternativeCalendar",
+    "PatientDeathDateInAlternativeCalendar",
+)
+_SPECIES: Final = ("PatientSpeciesDescription", "PatientSpeciesCodeSequence")
+_OF_ANIMALS_ALONE: Final = (
+    "PatientBreedDescription",
+    "PatientBreedCodeSequence",
+    "BreedRegistrationSequence",
+)
+# Type 2C of a non-human organism (PS3.3 C.7.1.1, C.7.2.2).
+_OF_ANIMALS: Final = (
+    *_OF_ANIMALS_ALONE,
+    "ResponsiblePerson",
+    "ResponsibleOrganization",
+    "PatientSexNeutered",
+)
+# Another patient's, study's or order's if a character is missing: not even cut.
+_IDENTIFYING: Final = frozenset(
+    {"PatientID", "IssuerOfPatientID", "AccessionNumber", "StudyID"}
+)
 _CODE_PARTS: Final = ("CodeValue", "LongCodeValue", "URNCodeValue")
+# Of a code what it means; where it was found binds one to more (PS3.3 8.3).
+_CODE: Final = frozenset(
+    {*_CODE_PARTS, "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning"}
+)
+_CODE_CHARACTERS: Final = 16
+_ENTITY_ID_TYPES: Final = ("DNS", "EUI64", "ISO", "URI", "UUID", "X400", "X500")
+_DESIGNATORS: Final = (
+    "IssuerOfAccessionNumberSequence",
+    "IssuerOfAdmissionIDSequence",
+    "IssuerOfServiceEpisodeIDSequence",
+)
 _MAX_DEPTH: Final = 8  # a hostile nesting stops here; the modules need three
 
 
@@ -86,21 +118,45 @@ def _copy_element(
         return
     value = element.value
     many = list(value) if isinstance(value, MultiValue) else [value]
+    if keyword in _IDENTIFYING and not depth:
+        if any(many):
+            target[tag] = DataElement(tag, vr, value)
+        return
     legal = [legal_value(keyword, vr, one) for one in many if one is not None]
     kept = [one for one in legal if one is not None]
-    if kept and len(kept) == len(legal):
+    is_whole = len(kept) == len(legal)
+    if dictionary_VM(tag) == "1":
+        kept, is_whole = kept[:1], True
+    if kept and is_whole:
         target[tag] = DataElement(tag, vr, kept if len(kept) > 1 else kept[0])
 
 
 def _items(element: DataElement, keyword: str, depth: int) -> list[Dataset]:
     if not isinstance(element.value, DicomSequence):
         return []
-    copies = [_copy_item(item, depth + 1) for item in element.value]
+    only = _CODE if keyword.endswith("CodeSequence") else frozenset[str]()
+    copies = [_copy_item(item, depth + 1, only) for item in element.value]
+    for copy in copies:
+        if keyword == "OtherPatientIDsSequence" and "TypeOfPatientID" not in copy:
+            copy.TypeOfPatientID = "TEXT"  # Type 1; older files do without
+        if keyword.startswith("IssuerOf"):
+            _settle_issuer(copy)
     return [copy for copy in copies if _is_usable(copy, keyword)]
 
 
-def _copy_item(item: Dataset, depth: int) -> Dataset:
-    """Copy what the dictionary knows; the item's own character set is applied."""
+def _settle_issuer(copy: Dataset) -> None:
+    """Drop a universal ID that does not say of which kind it is (PS3.3 10.14)."""
+    kind = copy.get("UniversalEntityIDType")
+    if "UniversalEntityID" not in copy or kind not in _ENTITY_ID_TYPES:
+        _drop(copy, "UniversalEntityID", "UniversalEntityIDType")
+
+
+def _copy_item(item: Dataset, depth: int, only: frozenset[str]) -> Dataset:
+    """Copy what the dictionary knows; the item's own character set is applied.
+
+    Args:
+        only: the attributes wanted; all if there are none.
+    """
     copy = Dataset()
     for tag in sorted(item.keys()):
         if tag.is_private or tag.element == 0:
@@ -108,7 +164,10 @@ def _copy_item(item: Dataset, depth: int) -> Dataset:
         try:
             element = item[tag]
             keyword = element.keyword
-            if keyword and keyword != "SpecificCharacterSet":
+            if keyword == "CodeValue" and len(str(element.value)) > _CODE_CHARACTERS:
+                keyword = "LongCodeValue"  # PS3.3 table 8.8-1
+            is_wanted = keyword in only if only else keyword
+            if is_wanted and keyword != "SpecificCharacterSet":
                 _copy_element(copy, element, keyword, depth=depth)
         except UNREADABLE:
             continue
@@ -125,6 +184,8 @@ def _is_usable(item: Dataset, keyword: str) -> bool:
         )
     if keyword == "OtherPatientIDsSequence":
         return "PatientID" in item
+    if keyword in _DESIGNATORS:
+        return "LocalNamespaceEntityID" in item or "UniversalEntityID" in item
     return len(item) > 0
 
 
@@ -143,12 +204,26 @@ def _settle_conditions(report: Dataset) -> None:
         or "DeidentificationMethodCodeSequence" in report
     ):
         del report.PatientIdentityRemoved
-    if "ResponsiblePerson" in report and "ResponsiblePersonRole" not in report:
-        del report.ResponsiblePerson
+    if not {"ResponsiblePerson", "ResponsiblePersonRole"} <= {*report.dir()}:
+        _drop(report, "ResponsiblePerson", "ResponsiblePersonRole")
     if "PatientAlternativeCalendar" not in report:
-        for keyword in (
-            "PatientBirthDateInAlternativeCalendar",
-            "PatientDeathDateInAlternativeCalendar",
-        ):
-            if keyword in report:
-                delattr(report, keyword)
+        _drop(report, *_ALTERNATIVE_DATES)
+    if not any(keyword in report for keyword in _ALTERNATIVE_DATES):
+        _drop(report, "PatientAlternativeCalendar")
+    _settle_species(report)
+
+
+def _settle_species(report: Dataset) -> None:
+    """Add what of an animal must be there, or drop what only an animal has."""
+    if not any(keyword in report for keyword in _SPECIES):
+        _drop(report, *_OF_ANIMALS_ALONE)
+        return
+    for keyword in _OF_ANIMALS:
+        if keyword not in report:
+            setattr(report, keyword, [] if keyword.endswith("Sequence") else "")
+
+
+def _drop(report: Dataset, *keywords: str) -> None:
+    for keyword in keywords:
+        if keyword in report:
+            delattr(report, keyword)

@@ -131,15 +131,30 @@ def test_missing_attributes_of_type_2_are_there_and_empty(tmp_path: Path) -> Non
         ("PatientSex", "W", ""),
         ("PatientSex", "O", "O"),
         ("PatientID", "x" * 70, "x" * 70),
+        ("PatientID", ["WARD", "42"], ["WARD", "42"]),  # WARD may be many patients
+        ("AccessionNumber", "x" * 17, "x" * 17),
+        ("PatientName", ["Doe^Jane", "Roe^Jane"], "Doe^Jane"),
+        ("PatientName", "D" * 65, "D" * 65),
+        ("PatientName", "A^B^C^D^E^F^G", "A^B^C^D^E F G"),
+        ("PatientName", "Doe\r\n^Jane", "Doe ^Jane"),
+        ("ReferringPhysicianName", "D" * 65, "D" * 64),
+        ("StudyDate", ["20260101", "20260102"], "20260101"),
+        ("PatientSex", "f", "F"),
+        ("PatientSex", ["M", "F"], "M"),
+        ("PatientAge", "45y", "045Y"),
+        ("PatientWeight", "70.123456789012341", "70.1234567890123"),
+        ("StudyDescription", "x" * 65, "x" * 64),
+        ("StudyDescription", "Chest\x00\tpa", "Chest pa"),
     ],
 )
 def test_values_change_only_as_far_as_legality_asks(
-    tmp_path: Path, keyword: str, value: str, copied: str
+    tmp_path: Path, keyword: str, value: str | list[str], copied: str | list[str]
 ) -> None:
     report = report_of(write_source(tmp_path / "cr.dcm", **{keyword: value}))
 
     with hushed():
-        assert (report[keyword].value or "") == copied
+        found = report[keyword].value or ""
+        assert (found if isinstance(copied, list) else str(found)) == copied
 
 
 @pytest.mark.parametrize(
@@ -149,9 +164,14 @@ def test_values_change_only_as_far_as_legality_asks(
         ("PatientSize", "0.0"),
         ("PatientAge", "4"),
         ("SmokingStatus", "MAYBE"),
+        ("PregnancyStatus", 9),
+        ("AdmissionID", "x" * 65),  # a part of it is another's
+        ("ResponsiblePersonRole", "PARENT"),  # of nobody
+        ("PatientBreedDescription", "Beagle"),  # of a person
         ("PatientIdentityRemoved", "YES"),  # without saying how
         ("ProcedureCodeSequence", [item(CodeMeaning="no code")]),
         ("ReferencedStudySequence", [Dataset()]),
+        ("IssuerOfAdmissionIDSequence", [item(UniversalEntityID="1.2")]),  # of a kind
     ],
 )
 def test_optional_values_that_cannot_be_legal_are_left_out(
@@ -160,6 +180,35 @@ def test_optional_values_that_cannot_be_legal_are_left_out(
     report = report_of(write_source(tmp_path / "cr.dcm", **{keyword: value}))
 
     assert keyword not in report
+
+
+def test_of_an_animal_everything_is_there_that_must_be(tmp_path: Path) -> None:
+    report = report_of(
+        write_source(tmp_path / "cr.dcm", PatientSpeciesDescription="Canis \u00fc")
+    )
+
+    assert report.PatientSpeciesDescription == "Canis \u00fc"
+    for keyword in (
+        "PatientBreedDescription",
+        "PatientBreedCodeSequence",
+        "BreedRegistrationSequence",
+        "ResponsiblePerson",
+        "ResponsibleOrganization",
+        "PatientSexNeutered",
+    ):
+        assert report[keyword].is_empty
+
+
+def test_a_long_code_is_a_long_code_value(tmp_path: Path) -> None:
+    with hushed():
+        code = item(CodeValue="c" * 17, CodeMeaning="m" * 65)
+    code.CodingSchemeDesignator = "99X"
+    report = report_of(write_source(tmp_path / "cr.dcm", ProcedureCodeSequence=[code]))
+
+    (copied,) = report.ProcedureCodeSequence
+    assert copied.LongCodeValue == "c" * 17
+    assert "CodeValue" not in copied
+    assert copied.CodeMeaning == "m" * 64
 
 
 def test_the_request_is_named_with_all_its_keys(tmp_path: Path) -> None:
