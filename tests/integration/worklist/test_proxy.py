@@ -277,11 +277,13 @@ def test_a_reader_who_hangs_up_ends_the_query_at_the_hospital() -> None:
     def abort(number: int, association: Association) -> None:
         if number == 2:
             association.abort()
+            association.dimse_timeout = 0.1  # pynetdicom still waits for an answer
 
     with hospital(answer) as port, running_proxy(port) as proxy:
         ask(proxy.port, question(*KEYS), each=abort)
         wait_until(lambda: proxy.counted.queries, what="the query ended")
         assert proxy.counted.queries[0][0] == "left"
+        assert ended.wait(20)
 
 
 def test_queries_are_answered_at_the_same_time() -> None:
