@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 import db.tables
 import db.work
-from dicom_node.core.errors import LostRace, ReportError
+from dicom_node.core.errors import InferenceError, LostRace, ReportError
 from dicom_node.core.ids import SeriesInstanceUID, SOPClassUID, SOPInstanceUID
 from dicom_node.core.states import Outcome, ReportKind, Urgency, WorkState
 from dicom_node.core.types import Job, Prediction, Report, Suggestion
@@ -186,6 +186,21 @@ def test_retry_writes_only_the_picture_that_could_not_be_written(
     assert "pictures" in job["reason"]
     assert _deliver_all(node) == ["present"]
     assert db.work.retry(node.database, now=node.clock.now()) == (1, 0)
+    assert node.infer() is Outcome.PRESENT
+    assert _deliver_all(node) == ["present", "picture"]
+    assert len(node.executor.seen) == 1
+
+
+def test_a_picture_that_cannot_be_tried_now_is_drawn_later(
+    node: Node, pictures: Pictures
+) -> None:
+    def busy(_result: Result) -> None:
+        raise InferenceError("no process can be started", retryable=True)
+
+    pictures.before.append(busy)
+    node.infer()
+    assert _deliver_all(node) == ["present"]
+    node.clock.step(3600)
     assert node.infer() is Outcome.PRESENT
     assert _deliver_all(node) == ["present", "picture"]
     assert len(node.executor.seen) == 1
