@@ -218,6 +218,7 @@ def test_what_helps_a_refused_image_is_told_in_korean(remedy: str) -> None:
         ),
         ("file LUT, decoded at 1/4", "파일의 VOI LUT, 1/4 크기로 디코딩"),
         ("1 jobs, 0 deliveries", "작업 1건, 전송 0건"),
+        ("name seen", "환자 이름 열람"),
     ],
 )
 def test_attributes_and_windowing_are_told_in_korean(said: str, korean: str) -> None:
