@@ -54,6 +54,10 @@ _LIMIT: Final = (
     "if the image is as it should be, raise the limit in [receive] of the node's "
     "configuration, restart it and send the image again"
 )
+_TOO_MUCH: Final = (
+    "correct the image where it was made: no setting takes one that asks for so much; "
+    "other images of the study are not affected"
+)
 _DAMAGED: Final = (
     "send the image again: it was damaged on its way or where it came from; if the "
     "same comes, export it anew from its source"
@@ -83,11 +87,12 @@ _BY_REASON: Final = (
     (SHORTER_THAN_RECEIVED, _LOST),
     (FOUND_UNUSABLE, _FOUND),
     ("UID", _NO_UID),
+    ("a frame would be larger", _TOO_MUCH),
+    ("too many", _TOO_MUCH),
+    ("takes too long", _TOO_MUCH),
     ("the limit", _LIMIT),
     ("max_element_bytes", _LIMIT),
     ("too deep", _LIMIT),
-    ("too many", _LIMIT),
-    ("takes too long", _LIMIT),
     ("Rows or Columns", _CONTRADICTS),
     ("Bits Allocated", _CONTRADICTS),
     ("Samples per Pixel", _CONTRADICTS),

@@ -38,7 +38,20 @@ def test_the_remedy_goes_by_what_is_wrong() -> None:
     assert remedy_of(
         status, "SOPInstanceUID is not a UID of at most 64 characters"
     ) == (no_uid)
-    assert "[receive]" in remedy_of(status, "a frame would be larger than the limit")
+    for settable in (
+        "the pixels would be larger than the limit",
+        "the deflated data set inflates past the limit",
+        "an element is longer than max_element_bytes",
+        "sequences are nested too deep",
+    ):
+        assert "[receive]" in remedy_of(status, settable)
+    for fixed in (
+        "a frame would be larger than the limit",
+        "the data set has too many elements or empty ones",
+        "the data set has too many private creators",
+        "the data set takes too long to read",
+    ):
+        assert "no setting" in remedy_of(status, fixed)
     assert "damaged" in remedy_of(status, "Pixel Data is shorter than the header says")
     assert "header" in remedy_of(status, "Rows or Columns is missing or zero")
     assert "disk" in remedy_of(OutOfResources.status, "the disk is full")
