@@ -72,7 +72,7 @@ def decode_reduced(
     bits = codestream.precision
     if not is_lossy:
         bits = min(bits, layout.bits_stored)
-        if np.abs(values).max(initial=0) >= _FAR_OUTSIDE << bits:
+        if _largest(values) >= _FAR_OUTSIDE << bits:
             return None  # bits above the pixels' that no header tells of
     low, high = (-(1 << bits - 1), (1 << bits - 1) - 1)
     if not codestream.is_signed:
@@ -130,6 +130,11 @@ def _decode(frame: memoryview, codestream: Codestream, levels: int) -> Samples |
         return None
 
 
+def _largest(values: Samples) -> int:
+    """Return the largest magnitude, that of the lowest integer too."""
+    return max(int(values.max(initial=0)), -int(values.min(initial=0)))
+
+
 def _by_openjph(
     frame: memoryview, codestream: Codestream, levels: int
 ) -> Samples | None:
@@ -148,7 +153,10 @@ def _by_openjph(
     if codestream.is_signed:
         return values
     # Half the range is added to unsigned values: of the wider one, here.
-    return values.astype(np.int64) - (1 << bits - 1) + (1 << codestream.precision - 1)
+    excess = (1 << bits - 1) - (1 << codestream.precision - 1)
+    kind = "i4" if bits <= 16 else "i8"
+    centred: Samples = np.subtract(values, excess, dtype=kind)
+    return centred
 
 
 def _by_openjpeg(
