@@ -190,14 +190,17 @@ def build_executor(
 
     Args:
         on_lost: called when the device is lost: the process is of no more use.
-        is_guarded: False for files that are not the node's: nothing of them is noted.
+        is_guarded: False for files that are not the node's: nothing is noted.
     """
     from inference.run.in_process import InProcessExecutor
 
     options = run_options(settings)
+    if not is_guarded:
+        wish = replace(options.wish, batches=None)
+        options = replace(options, guard_folder=None, wish=wish)
     return InProcessExecutor(
         settings.models.folder,
-        options if is_guarded else replace(options, guard_folder=None),
+        options,
         python_classes=settings.models.python_classes,
         on_lost=on_lost,
     )

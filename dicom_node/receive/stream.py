@@ -38,6 +38,8 @@ _TICK_SECONDS: Final = 1.0
 _LOOK_SECONDS: Final = 0.25  # between two looks at the time that a peer takes
 _MIN_ROOM_BYTES: Final = 32 * 1024
 _TIMEVAL: Final = struct.Struct("@ll")
+# Responses are short; the kernel would keep MiBs of them for a peer that reads none.
+_SEND_BUFFER_BYTES: Final = 64 * 1024
 
 RELEASED: Final = "released"
 ABORTED: Final = "aborted by the sender"
@@ -248,6 +250,7 @@ def prepare(connection: socket.socket, *, send_seconds: float) -> None:
     Args:
         send_seconds: after so long a peer that does not read is given up.
     """
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
     with contextlib.suppress(OSError):  # a local socket has no Nagle
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if _QUICKACK is not None:
