@@ -68,6 +68,8 @@ class StowDestination:
             note = "it was there already"
         elif not answer.ok:
             raise refused(self._peer, answer)
+        elif said.foreign:
+            raise self._foreign(answer)
         elif not (said.named or _says_all(answer, said)):
             raise self._unnamed(answer)
         else:
@@ -82,6 +84,8 @@ class StowDestination:
         answer = exchange(self._peer, _store([]))
         if not answer.ok and answer.status not in _NOTHING_IN_IT:
             raise refused(self._peer, answer)
+        if answer.ok and read_store_answer(answer, "").foreign:
+            raise self._foreign(answer)
         if self._reads_back:
             check_queries(self._peer)
 
@@ -112,6 +116,15 @@ class StowDestination:
         return DeliveryError(
             f"{self._peer} {text}, HTTP {answer.status}",
             retryable=retryable,
+            status=answer.status,
+        )
+
+    def _foreign(self, answer: HttpAnswer) -> DeliveryError:
+        return DeliveryError(
+            f"{self._peer} answers HTTP {answer.status} with something else than DICOM "
+            f"JSON or XML: does {self._peer.setting('url')} name the DICOMweb service, "
+            "and does it let the node in?",
+            retryable=True,
             status=answer.status,
         )
 

@@ -5,6 +5,7 @@ PS3.19 A.1 (Native DICOM Model).
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +20,8 @@ _FAILURE_REASON: Final = "00081197"
 _WARNING_REASON: Final = "00081196"
 _NAMESPACE: Final = "{http://dicom.nema.org/PS3.19/models/NativeDICOM}"
 
+_TAG: Final = re.compile(r"[0-9A-Fa-f]{8}")
+
 # Tag to values: text and numbers, or the items of a sequence.
 Attributes = Mapping[str, list[object]]
 
@@ -32,12 +35,14 @@ class StoreAnswer:
         failed: it stands among those that were not.
         lists: whether there is a list of what was stored, empty or not.
         reason: Failure Reason or Warning Reason, None if there is none.
+        foreign: the body is something else, as the page of a log-in is.
     """
 
     named: bool = False
     failed: bool = False
     lists: bool = False
     reason: int | None = None
+    foreign: bool = False
 
 
 def read_store_answer(answer: HttpAnswer, sop_instance_uid: str) -> StoreAnswer:
@@ -52,7 +57,7 @@ def read_store_answer(answer: HttpAnswer, sop_instance_uid: str) -> StoreAnswer:
                 reason = _number(item, _WARNING_REASON)
                 return StoreAnswer(named=True, lists=True, reason=reason)
         return StoreAnswer(lists=REFERENCED_SOPS in attributes)
-    return StoreAnswer()
+    return StoreAnswer(foreign=answer.body.strip() not in (b"", b"[]"))
 
 
 def read_attributes(answer: HttpAnswer) -> list[Attributes]:
@@ -60,11 +65,13 @@ def read_attributes(answer: HttpAnswer) -> list[Attributes]:
     body = answer.body.strip()
     try:
         if body.startswith((b"{", b"[")):
-            return [_of_json(item) for item in _listed(json.loads(body))]
+            items = _listed(json.loads(body))
+            return [_of_json(item) for item in items] if _is_dicom(items) else []
         # Neither entities nor another encoding than UTF-8: nothing grows in reading.
         if body.startswith(b"<") and b"<!" not in body and b"\0" not in body:
             root = ElementTree.fromstring(body)  # noqa: S314 - without a DTD
-            return [_of_xml(root)]
+            is_dicom = root.tag.removeprefix(_NAMESPACE) == "NativeDicomModel"
+            return [_of_xml(root)] if is_dicom else []
     except (ValueError, ElementTree.ParseError, RecursionError, LookupError):
         pass
     return []
@@ -72,6 +79,14 @@ def read_attributes(answer: HttpAnswer) -> list[Attributes]:
 
 def _listed(content: object) -> list[object]:
     return content if isinstance(content, list) else [content]
+
+
+def _is_dicom(items: list[object]) -> bool:
+    """Say whether these are data sets: objects with tags as names, or empty."""
+    return all(
+        isinstance(item, dict) and (not item or any(map(_TAG.fullmatch, item)))
+        for item in items
+    )
 
 
 def _of_json(content: object) -> Attributes:

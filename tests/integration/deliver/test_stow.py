@@ -185,6 +185,28 @@ def test_a_success_that_names_other_objects_is_none(
     assert "does not say that it stored the object" in str(error)
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<!DOCTYPE html><html><body>Sign in</body></html>",
+        b"<html><body>Sign in</body></html>",
+        b'{"error": "sign in"}',
+        b"Sign in",
+    ],
+)
+def test_a_page_of_something_else_is_no_success(
+    report: ReportFile, page: bytes
+) -> None:
+    error = fault_of(report, answer(200, page))
+    assert error.retryable
+    assert "url of destination 'vna'" in str(error)
+    with (
+        running_service(answer(200, page)) as service,
+        pytest.raises(DeliveryError, match="url of destination 'vna'"),
+    ):
+        destination(service.url).check()
+
+
 def test_a_body_that_is_cut_off_says_nothing(report: ReportFile) -> None:
     uid = report.report.sop_instance_uid
     body = said(failed=[uid], reason=0x0122)
