@@ -117,12 +117,14 @@ class Node:
     def rate(self, templates: tuple[str, ...], *, images: int, studies: int) -> float:
         """Send, wait for the predictions; images per second without the quiet time.
 
-        The clock starts with the first byte, not with the sender's process.
+        The clock starts with the first byte, not with the sender's process, and stops
+        before the last picture is drawn.
         """
         before = self.predictions()
         sent = self.send(templates, images=images, studies=studies)
         self.wait_for_predictions(before + studies)
         took = time.monotonic() - sent.begun - self.plan.quiet_seconds
+        self.wait_for_the_rest()
         self.running.forget()
         return sent.images / took
 
@@ -137,9 +139,22 @@ class Node:
             self.running.program.require_running()
             if self._count(_WITHOUT_RESULT):
                 raise BenchmarkError("the node did not evaluate a study")
-            return self.predictions() >= number and not self._count(_UNSETTLED)
+            return self.predictions() >= number
 
         wait_for(stored, what="the predictions are stored", seconds=_LONGEST_SECONDS)
+
+    def wait_for_the_rest(self) -> None:
+        """Wait until the pictures of all results are drawn.
+
+        Raises:
+            BenchmarkError: it took too long.
+        """
+
+        def settled() -> bool:
+            self.running.program.require_running()
+            return not self._count(_UNSETTLED)
+
+        wait_for(settled, what="the pictures are drawn", seconds=_LONGEST_SECONDS)
 
     def predictions(self) -> int:
         """Count the stored predictions."""
