@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Select, select, update
 from db import breaker
 from db.columns import AnyRow
 from db.engine import Database
+from db.prunable import report_gone
 from db.revive import Choice
 from db.tables import deliveries, jobs, studies
 from db.transitions import NOT_SENT, Kind, queue_again
@@ -55,7 +56,7 @@ def resend_delivered(database: Database, chosen: Choice, *, now: datetime) -> Se
 
 def _select() -> "Select[*tuple[Any, ...]]":
     return (
-        select(deliveries, studies.c.pruned_at, _replaced().label("replaced"))
+        select(deliveries, report_gone().label("gone"), _replaced().label("replaced"))
         .join(jobs, deliveries.c.job_id == jobs.c.id)
         .join(studies, jobs.c.study_id == studies.c.id)
         .order_by(deliveries.c.id)
@@ -96,7 +97,7 @@ def _fault(row: AnyRow) -> str:
         return NOT_DONE
     if row.replaced:
         return REPLACED
-    return GONE if row.pruned_at is not None else ""
+    return GONE if row.gone else ""
 
 
 def _queue(connection: Connection, row: AnyRow, now: datetime) -> None:

@@ -121,8 +121,8 @@ def retry_delivery(
     """
     if not revive.retry_delivery(database, delivery_id, now=now):
         raise LostRace(
-            "the delivery has not failed, or its object is quarantined: there is "
-            "nothing to retry"
+            "the delivery has not failed, or its object is quarantined or was removed "
+            "by retention: there is nothing to retry"
         )
 
 

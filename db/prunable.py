@@ -75,6 +75,15 @@ def came_after_pruning() -> ColumnElement[bool]:
     )
 
 
+def report_gone() -> ColumnElement[bool]:
+    """Say of a delivery, joined to its job and study, that its files were removed."""
+    return exists().where(
+        reports.c.job_id == jobs.c.id,
+        reports.c.kind == deliveries.c.kind,
+        reports.c.created_at <= studies.c.pruned_at,
+    )
+
+
 def became() -> ColumnElement[str]:
     """Say what became of a study; of several things the one that keeps it longest."""
     mine = jobs.c.study_id == studies.c.id

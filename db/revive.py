@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, select, true, update
 
 from db import breaker
 from db.engine import Database
+from db.prunable import report_gone
 from db.sending import STAGE_QUARANTINED
 from db.tables import deliveries, jobs, studies
 from db.transitions import NOT_SENT, Kind, queue_again
@@ -39,11 +40,13 @@ class PutBack:
 
     Args:
         quarantined: deliveries that stay, for their object must not leave.
+        gone: deliveries that stay, for retention has removed their object.
     """
 
     jobs: int
     deliveries: int
     quarantined: int
+    gone: int = 0
 
 
 def retry(
@@ -59,8 +62,8 @@ def put_back(database: Database, chosen: Choice, *, now: datetime) -> PutBack:
     """Queue FAILED jobs and deliveries with fresh attempts.
 
     A job that a later revision replaced stays as it is, and so does a delivery whose
-    object is quarantined. The destinations are tried at once, even those that did not
-    answer.
+    object is quarantined or gone. The destinations are tried at once, even those that
+    did not answer.
     """
     with database.write() as connection:
         job_rows = []
@@ -69,33 +72,27 @@ def put_back(database: Database, chosen: Choice, *, now: datetime) -> PutBack:
         for row in job_rows:
             queue_again(connection, Kind.JOB, row, now=now)
         rows = connection.execute(_failed_deliveries(_of_delivery(chosen))).all()
-        sound = [row for row in rows if row.stage != STAGE_QUARANTINED]
+        quarantined = sum(row.stage == STAGE_QUARANTINED for row in rows)
+        sound = [r for r in rows if r.stage != STAGE_QUARANTINED and not r.gone]
         for row in sound:
             queue_again(connection, Kind.DELIVERY, row, now=now)
         breaker.close(connection, {row.destination for row in sound})
     return PutBack(
         jobs=len(job_rows),
         deliveries=len(sound),
-        quarantined=len(rows) - len(sound),
+        quarantined=quarantined,
+        gone=len(rows) - len(sound) - quarantined,
     )
 
 
 def retry_delivery(
     database: Database, delivery_id: DeliveryId, *, now: datetime
 ) -> bool:
-    """Queue one FAILED delivery; False if it is not one, or is quarantined."""
-    query = (
-        select(deliveries)
-        .where(
-            deliveries.c.id == delivery_id,
-            deliveries.c.state == WorkState.FAILED,
-            deliveries.c.stage != STAGE_QUARANTINED,
-        )
-        .with_for_update()
-    )
+    """Queue one FAILED delivery; False if it is not one, is quarantined or gone."""
+    query = _failed_deliveries(deliveries.c.id == delivery_id)
     with database.write() as connection:
         row = connection.execute(query).first()
-        if row is None:
+        if row is None or row.stage == STAGE_QUARANTINED or row.gone:
             return False
         queue_again(connection, Kind.DELIVERY, row, now=now)
         breaker.close(connection, [row.destination])
@@ -139,7 +136,7 @@ def _failed_jobs(chosen: ColumnElement[bool]) -> "Select[*tuple[Any, ...]]":
 
 def _failed_deliveries(chosen: ColumnElement[bool]) -> "Select[*tuple[Any, ...]]":
     return (
-        select(deliveries)
+        select(deliveries, report_gone().label("gone"))
         .join(jobs, deliveries.c.job_id == jobs.c.id)
         .join(studies, jobs.c.study_id == studies.c.id)
         .where(deliveries.c.state == WorkState.FAILED, chosen)

@@ -60,6 +60,11 @@ def retry(options: argparse.Namespace) -> int:
             f"{done.quarantined} deliveries stay in quarantine, their object must not "
             "leave: `dicom-node replay` writes it anew"
         )
+    if done.gone:
+        print(
+            f"{done.gone} deliveries stay as they are, retention has removed their "
+            "objects: send their studies again, then `dicom-node replay` them"
+        )
     return 0
 
 

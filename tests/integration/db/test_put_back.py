@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from db import breaker, queries, sending, studies, work
+from db import breaker, queries, retention, sending, studies, work
 from db.engine import Database
+from db.prunable import Prunable, Scope
 from db.revive import Choice, put_back, retry_delivery
 from dicom_node.core.errors import LostRace
 from dicom_node.core.ids import SOPClassUID, SOPInstanceUID
@@ -45,6 +46,20 @@ def test_retry_gives_failed_work_fresh_attempts_and_keeps_its_history(
     (story,) = queries.timeline(database, "1.9")
     assert story.jobs[0].attempts == 5
     assert [move.target for move in story.jobs[0].moves].count(WorkState.FAILED) == 1
+
+
+def test_retry_leaves_a_delivery_whose_files_retention_removed(
+    database: Database,
+) -> None:
+    queue_delivery(database)
+    delivery = claim_delivery(database)
+    work.fail(database, delivery, REFUSED, now=after(20))
+    scope = Scope(states=frozenset({Prunable.FAILED}), before=after(1000))
+    (study_id,) = studies.identify(database, "1.2.3")
+    assert retention.mark(database, study_id, scope, reason="old", now=after(2000))
+    done = put_back(database, Choice(), now=after(3000))
+    assert (done.deliveries, done.gone) == (0, 1)
+    assert not retry_delivery(database, delivery.delivery_id, now=after(3000))
 
 
 def test_retry_leaves_a_job_that_a_later_revision_replaced(database: Database) -> None:
