@@ -19,6 +19,7 @@ from db.desk_suggestions import (
 )
 from db.engine import Database
 from db.holding import holding
+from db.prunable import files_gone
 from db.story import StudyStory
 from db.summary import JobSummary, StudyIds, summarise_jobs
 from db.tables import decisions, instances, studies, versions
@@ -46,7 +47,8 @@ class StudyLine:
         undelivered: what does not leave any more, in a sentence; "" if nothing.
         what_to_do: about either; "" where nothing has to be done.
         deliveries: how many of the jobs' deliveries are in which state.
-        pruned_at: since when its files are gone.
+        pruned_at: when retention last removed its files.
+        files_gone: and not all of them have come again since.
         arrivals: when its images came: what says when it is complete.
     """
 
@@ -59,6 +61,7 @@ class StudyLine:
     first_instance_at: datetime
     last_instance_at: datetime
     pruned_at: datetime | None
+    files_gone: bool
     instances: int
     header: RoutingHeader | None
     suggestions: tuple[SuggestionLine, ...]
@@ -150,7 +153,9 @@ def _lines(
         key: holding([job for _, job in pairs], decided[key])
         for key, pairs in ran.items()
     }
-    rows = connection.execute(select(studies).where(studies.c.id.in_(ids)))
+    rows = connection.execute(
+        select(studies, files_gone().label("files_gone")).where(studies.c.id.in_(ids))
+    )
     lines = {
         row.id: StudyLine(
             study_id=StudyId(row.id),
@@ -162,6 +167,7 @@ def _lines(
             first_instance_at=row.first_instance_at,
             last_instance_at=row.last_instance_at,
             pruned_at=row.pruned_at,
+            files_gone=bool(row.files_gone),
             instances=counted.get(row.id, 0),
             header=headers.get(row.id),
             suggestions=tuple(suggested[row.id]),

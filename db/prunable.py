@@ -75,6 +75,19 @@ def came_after_pruning() -> ColumnElement[bool]:
     )
 
 
+def files_gone() -> ColumnElement[bool]:
+    """Say of a study that retention removed files that have not come again."""
+    return and_(
+        studies.c.pruned_at.is_not(None),
+        exists().where(
+            of_study(),
+            versions.c.current.is_(True),
+            ~instances.c.own_result,
+            ~came_after_pruning(),
+        ),
+    )
+
+
 def report_gone() -> ColumnElement[bool]:
     """Say of a delivery, joined to its job and study, that its files were removed."""
     return exists().where(

@@ -164,7 +164,7 @@ def _retry_study(request: Request) -> Response:
 def _replay(request: Request) -> Response:
     read_query(request, ())
     line, desk = _load(request).line, _desk(request)
-    if line.pruned_at is not None:
+    if line.files_gone:
         raise Problem(409, "the study's files are gone: the PACS would have to send it")
     revision = db.studies.reopen(desk.database, line.study_id, now=desk.clock.now())
     _acted(request, "replay", line, f"revision {revision}")

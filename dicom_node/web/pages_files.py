@@ -132,7 +132,7 @@ def _wanted(request: Request) -> tuple[Path, int, "Asked"]:
         for line in images_of(desk.database, page.line.study_id)
         if line.sop_instance_uid == wanted
     ]
-    if not found or not frame or page.line.pruned_at is not None:
+    if not found or not frame or page.line.files_gone:
         raise Problem(404, "there is no such image, or its file is gone")
     models = {job["model"] for job in page.line.jobs}
     return desk.instance_path(found[0].file_key), frame, _asked(desk, models)

@@ -60,7 +60,7 @@ def images_view(
         wanted: SOP Instance UID to show; "" for the strongest.
         frame: number to show, from 1; 0 for the strongest.
     """
-    if page.line.pruned_at is not None:
+    if page.line.files_gone:
         return None
     found = scores_of(page)
     # The rest keeps the order of series and number.

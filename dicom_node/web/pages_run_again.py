@@ -20,7 +20,7 @@ def run_study_again(request: Request) -> Response:
     page = load_study(request)
     line = page.line
     way = way_to_run_again(line.state, line.ignored_because, line.jobs)
-    if line.pruned_at is not None or way is None:
+    if line.files_gone or way is None:
         raise Problem(409, "there is nothing to run again: look where the study stands")
     _run(request, page, way)
     there = f"/studies/{line.study_instance_uid}?done={DONE_RUN}"

@@ -149,7 +149,7 @@ def _is_latest(line: DeliveryLine, page: StudyPage) -> bool:
 def _way(page: StudyPage, request: Request) -> Way | None:
     """Return how this visitor may run the study again."""
     line = page.line
-    if line.pruned_at is not None or not request.state.user.role.covers(Role.OPERATOR):
+    if line.files_gone or not request.state.user.role.covers(Role.OPERATOR):
         return None
     return way_to_run_again(line.state, line.ignored_because, line.jobs)
 

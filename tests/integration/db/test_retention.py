@@ -5,6 +5,7 @@ import pytest
 import db.retention
 from db import old_records, queries, work
 from db.associations import record as record_association
+from db.desk import study_page
 from db.engine import Database
 from db.patients import find_by_patient, remember
 from db.retention import Prunable, Scope
@@ -59,6 +60,22 @@ def test_a_study_goes_once_all_that_it_came_to_is_delivered(database: Database) 
     assert _states(database) == []  # on its way
     settle_delivery(database, delivery, SENT, now=after(20))
     assert _states(database) == [Prunable.DONE]
+
+
+def test_files_are_gone_until_all_of_them_have_come_again(database: Database) -> None:
+    study_id = enter(database, received()).study_id
+    enter(database, received(number=2))
+    route_study(database, study_id)
+    assert db.retention.mark(database, study_id, _scope(), reason="", now=NOW)
+    seen = []
+    for number in (1, 2):
+        page = study_page(database, "1.2.3", now=after(7000))
+        seen.append(page is not None and page.line.files_gone)
+        enter(database, received(number=number, at=after(6000)))
+    page = study_page(database, "1.2.3", now=after(7000))
+    assert page is not None
+    assert (*seen, page.line.files_gone) == (True, True, False)
+    assert page.line.pruned_at == NOW  # the timeline tells it still
 
 
 def test_a_study_that_is_still_received_stays(database: Database) -> None:
