@@ -190,10 +190,12 @@ def _print_job(screen: Console, job: JobStory) -> None:
         text = _say_made_with(job.prediction.provenance)
         screen.print(f"  made with: {text}", markup=False)
     if job.deliveries:
-        screen.print(f"  delivered: {describe_deliveries(summary)}")
+        screen.print(f"  delivered: {describe_deliveries(summary)}", markup=False)
     for delivery in job.deliveries:
         if delivery.reason:
-            screen.print(f"    {delivery.reason}", markup=False)
+            told = delivery.summary
+            whose = f"{told['kind']} to {told['destination']}"
+            screen.print(f"    {whose}: {delivery.reason}", markup=False)
 
 
 def _say_made_with(made_with: Provenance) -> str:

@@ -56,6 +56,7 @@ def test_show_says_why_nothing_was_delivered_and_why_images_were_refused(
     text = capsys.readouterr().out
     assert "Not delivered: deliveries to 'pacs' were given up" in text
     assert "What to do: mend what the deliveries say" in text
+    assert "    sr to pacs: the PACS refused" in text  # whose reason it is
     refusals.record(database, [REFUSED])
     assert main(["show", "2.25.1", "--config", str(config)]) == 1
     told = capsys.readouterr().err
