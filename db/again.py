@@ -54,6 +54,19 @@ def resend_delivered(database: Database, chosen: Choice, *, now: datetime) -> Se
     return _resend(database, query, now)
 
 
+def is_gone(database: Database, delivery_id: DeliveryId) -> bool:
+    """Say whether retention has removed what a delivery would send."""
+    query = (
+        select(report_gone())
+        .select_from(deliveries)
+        .join(jobs, deliveries.c.job_id == jobs.c.id)
+        .join(studies, jobs.c.study_id == studies.c.id)
+        .where(deliveries.c.id == delivery_id)
+    )
+    with database.read() as connection:
+        return bool(connection.execute(query).scalar_one_or_none())
+
+
 def _select() -> "Select[*tuple[Any, ...]]":
     return (
         select(deliveries, report_gone().label("gone"), _replaced().label("replaced"))

@@ -18,7 +18,6 @@ from db.desk_deliveries import (
     find_delivery,
     list_deliveries,
     list_destinations,
-    retry_delivery,
 )
 from dicom_node.core.ids import DeliveryId
 from dicom_node.core.people import Role
@@ -38,7 +37,7 @@ from dicom_node.web.auth import Gate, Page, require
 from dicom_node.web.desk import Desk
 from dicom_node.web.names import look_at_patient, require_names
 from dicom_node.web.openapi import describe
-from dicom_node.web.pages_work import resend
+from dicom_node.web.pages_work import resend, retry
 from dicom_node.web.problems import Problem
 
 _DELIVER = "deliver"
@@ -196,18 +195,9 @@ def _delivery(request: Request) -> Response:
 
 def _retry(request: Request) -> Response:
     read_query(request, ())
-    gate: Gate = request.app.state.gate
-    desk, line = gate.desk, _find_delivery(request)
-    number = line.delivery_id
-    retry_delivery(desk.database, number, now=desk.clock.now())
-    gate.record(
-        request.state.user.name,
-        "retry",
-        study_ids=[line.study_id],
-        detail=f"delivery {number} to {line.destination}",
-    )
-    desk.wake(_DELIVER)
-    return JSONResponse({"delivery_id": number, "state": WorkState.QUEUED})
+    line = _find_delivery(request)
+    retry(request, line)
+    return JSONResponse({"delivery_id": line.delivery_id, "state": WorkState.QUEUED})
 
 
 def _resend(request: Request) -> Response:

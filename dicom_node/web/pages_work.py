@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from db.again import NOT_DONE, resend_delivery
+from db.again import GONE, NOT_DONE, is_gone, resend_delivery
 from db.desk_deliveries import (
     DeliveryLine,
     DeliveryQuery,
@@ -128,11 +128,22 @@ def _destination(line: DestinationLine, kind: str, now: datetime) -> Destination
 
 def retry_one(request: Request) -> Response:
     """Send one dead letter again, and go back."""
-    line = _find(request)
+    retry(request, _find(request))
+    return _back(request)
+
+
+def retry(request: Request, line: DeliveryLine) -> None:
+    """Queue a dead letter once more; audited.
+
+    Raises:
+        Problem: its files are gone.
+        LostRace: it has not failed.
+    """
     desk: Desk = request.app.state.desk
+    if is_gone(desk.database, line.delivery_id):
+        raise Problem(409, GONE)
     retry_delivery(desk.database, line.delivery_id, now=desk.clock.now())
     _acted(request, "retry", line)
-    return _back(request)
 
 
 def ask_to_resend(request: Request) -> Response:

@@ -7,15 +7,21 @@ import pytest
 
 import db.audit
 import db.studies
-from db import work
+from db import retention, work
 from db.engine import Database
+from db.prunable import Prunable, Scope
 from dicom_node.core.ids import StudyId
 from dicom_node.core.people import Role
 from dicom_node.core.states import ONLY_OWN_RESULTS, StudyState
 from dicom_node.core.types import Setback
 from tests.integration.db.samples import after, claim, decision, route_study
 from tests.integration.web.browser import Browser, Served, add_user, serving_desk
-from tests.integration.web.studies import ROUTE, enter_study, finish
+from tests.integration.web.studies import (
+    ROUTE,
+    enter_study,
+    fail_delivery,
+    finish,
+)
 
 RUN = "/studies/2.25.1/run"
 
@@ -65,6 +71,19 @@ def test_a_study_that_no_route_took_is_routed_anew(served: Served) -> None:
     assert "The study runs again" in page
     assert "kim had the study routed and run again" in page
     assert RUN not in page
+
+
+def test_a_dead_letter_whose_object_retention_removed_says_so(served: Served) -> None:
+    study_id = enter_study(served.database, "2.25.1")
+    finish(served.database, study_id, urgency=None)
+    number = fail_delivery(served.database)
+    scope = Scope(states=frozenset({Prunable.FAILED}), before=after(1000))
+    retention.mark(served.database, study_id, scope, reason="old", now=after(2000))
+    browser = _as(served, Role.OPERATOR)
+    assert "removed by retention" in _page(browser)
+    answer = browser.post(f"/deliveries/{number}/retry")
+    assert answer.status == 409
+    assert "removed by retention" in answer.body.decode()
 
 
 def test_a_model_that_failed_runs_again_on_the_same_images(served: Served) -> None:
