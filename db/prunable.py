@@ -7,8 +7,16 @@ from typing import Final
 
 from sqlalchemy import ColumnElement, and_, case, exists, func, or_
 
-from db.tables import deliveries, instances, jobs, reports, studies, versions
-from dicom_node.core.states import StudyState, WorkState
+from db.tables import (
+    deliveries,
+    instances,
+    jobs,
+    predictions,
+    reports,
+    studies,
+    versions,
+)
+from dicom_node.core.states import EVALUATED, StudyState, WorkState
 
 _SETTLED: Final = (StudyState.ROUTED, StudyState.IGNORED)
 _OPEN: Final = (WorkState.QUEUED, WorkState.RUNNING)
@@ -115,7 +123,15 @@ def became() -> ColumnElement[str]:
         ),
     )
     sent = exists().where(deliveries.c.job_id == jobs.c.id).correlate(jobs)
-    stayed = exists().where(reports.c.job_id == jobs.c.id, mine, ~sent)
+    # A route without destinations has its results written as nothing.
+    unwritten = exists().where(
+        predictions.c.job_id == jobs.c.id,
+        predictions.c.outcome.in_(EVALUATED),
+        mine,
+        ~sent,
+        ~replaced,
+    )
+    stayed = or_(exists().where(reports.c.job_id == jobs.c.id, mine, ~sent), unwritten)
     return case(
         (given_up, Prunable.FAILED.value),
         (stayed, Prunable.KEPT.value),

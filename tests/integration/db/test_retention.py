@@ -1,5 +1,7 @@
 """Which studies' files may go, on both databases."""
 
+from dataclasses import replace
+
 import pytest
 
 import db.retention
@@ -90,11 +92,14 @@ def test_what_was_given_up_goes_only_when_that_is_wanted(database: Database) -> 
     assert _states(database, _scope(states=frozenset({Prunable.DONE}))) == []
 
 
+@pytest.mark.parametrize("written", [True, False])
 def test_a_result_that_is_here_alone_is_not_called_delivered(
-    database: Database,
+    database: Database, written: bool
 ) -> None:
     queue_job(database)
     kept = settlement(destinations=())
+    if not written:  # as for a route without destinations
+        kept = replace(kept, reports=())
     work.settle_job(database, claim(database), kept, now=after(3))
     assert _states(database) == [Prunable.KEPT]
 
