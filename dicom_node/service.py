@@ -24,6 +24,7 @@ from dicom_node.bell import DELIVER, WORK, Bell, ring
 from dicom_node.core.clock import Clock
 from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.protocols import Router
+from dicom_node.core.states import Outcome, WorkState
 from dicom_node.core.types import Delivery, Job
 
 log = logging.getLogger("dicom_node.service")
@@ -214,7 +215,8 @@ def job_loop(
         if work.counters is not None and job.queued_at is not None:
             waited = (clock.now() - job.queued_at).total_seconds()
             work.counters.job_finished(outcome, waited_seconds=waited)
-        log.info(
+        log.log(
+            logging.WARNING if outcome is Outcome.FAILED else logging.INFO,
             "job settled",
             extra={
                 "job": job.job_id,
@@ -254,7 +256,8 @@ def delivery_loop(
             outbox.counters.delivery_tried(
                 delivery.destination, state, waited_seconds=waited
             )
-        log.info(
+        log.log(
+            logging.WARNING if state is WorkState.FAILED else logging.INFO,
             "delivery tried",
             extra={
                 "delivery": delivery.delivery_id,

@@ -1,10 +1,13 @@
 """Nothing unsound leaves, and nothing is asked of a destination that is down."""
 
+import logging
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
+from config.settings import Settings
 from db import breaker
 from db.breaker import Breaker
 from db.engine import Database
@@ -14,6 +17,7 @@ from dicom_node.core.states import ReportKind, WorkState
 from dicom_node.core.types import ReportFile
 from dicom_node.deliver.store_scu import DicomDestination
 from dicom_node.report.leaving import faults_in
+from dicom_node.service import Stop, delivery_loop
 from tests.integration.deliver.peers import (
     ENHANCED,
     Behaviour,
@@ -132,6 +136,39 @@ def test_a_class_that_is_refused_for_good_fails_once_with_the_setting(
         assert desk.turn() is WorkState.FAILED
     assert "sr_classes of destination 'pacs'" in desk.row().reason
     assert desk.row().attempt == 1
+
+
+@dataclass
+class OneTurn:
+    """Counts nothing, and asks the loop to end after its first turn."""
+
+    stop: Stop
+
+    def delivery_tried(
+        self, _destination: str, _state: WorkState, *, waited_seconds: float
+    ) -> None:
+        del waited_seconds
+        self.stop.set()
+
+
+@pytest.mark.parametrize(("answers", "level"), [(True, "INFO"), (False, "WARNING")])
+def test_a_delivery_that_is_given_up_is_no_mere_information_in_the_log(
+    database: Database,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    answers: bool,
+    level: str,
+) -> None:
+    settings = Settings.model_validate({"node": {"data_dir": tmp_path}})
+    settings.bells_dir.mkdir(parents=True)
+    stop = Stop()
+    behaviour = Behaviour() if answers else Behaviour(classes=[ENHANCED])
+    with running_peer(behaviour) as (port, _), caplog.at_level(logging.INFO):
+        desk = make_desk(database, port)
+        outbox = replace(desk.outbox, counters=OneTurn(stop))
+        delivery_loop(settings, outbox, clock=desk.clock, stop=stop)
+    (said,) = [r for r in caplog.records if r.message == "delivery tried"]
+    assert said.levelname == level
 
 
 def test_the_probe_names_commitment_and_query(database: Database) -> None:
