@@ -97,6 +97,8 @@ BODIES = {
     "XML that grows": b'<!DOCTYPE a [<!ENTITY b "cccc">]><a>&b;&b;</a>',
     "no text at all": bytes(range(256)),
 }
+# Nothing in them speaks against the status: the others may be pages of a log-in.
+TAKEN = ("nothing", "values of other kinds")
 
 
 @pytest.mark.parametrize("body", BODIES)
@@ -106,7 +108,12 @@ def test_an_answer_that_cannot_be_read_has_its_status(
     with running_service(
         answer(200, BODIES[body]), answer(503, BODIES[body])
     ) as service:
-        assert send(destination(service.url), [report]).status == 200
+        if body in TAKEN:
+            assert send(destination(service.url), [report]).status == 200
+        else:
+            with pytest.raises(DeliveryError) as foreign:
+                send(destination(service.url), [report])
+            assert (foreign.value.retryable, foreign.value.status) == (True, 200)
         with pytest.raises(DeliveryError) as caught:
             send(destination(service.url), [report])
     assert (caught.value.retryable, caught.value.status) == (True, 503)
