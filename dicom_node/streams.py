@@ -19,11 +19,11 @@ def hold_standard_streams() -> None:
     os.close(number)
     # The interpreter has None for a closed one.
     if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - never closed
     if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - never closed
     if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for good
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - never closed
 
 
 def flush_standard_streams() -> None:

@@ -56,7 +56,6 @@ class SecondaryCaptureWriter:
 
     No identity is burnt into it: the header has it, viewers show it from there, and a
     study that is merged or de-identified later must not keep a name in its pixels.
-
     """
 
     def __init__(self, equipment: Equipment, decoding: Decoding) -> None:

@@ -154,8 +154,8 @@ def _by_openjph(
         return values
     # Half the range is added to unsigned values: of the wider one, here.
     excess = (1 << bits - 1) - (1 << codestream.precision - 1)
-    kind = "i4" if bits <= 16 else "i8"
-    centred: Samples = np.subtract(values, excess, dtype=kind)
+    wider = "i4" if bits <= 16 else "i8"
+    centred: Samples = np.subtract(values, excess, dtype=wider)
     return centred
 
 
