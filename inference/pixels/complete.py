@@ -17,9 +17,14 @@ _PROBE = np.random.default_rng(8).integers(0, 255, 512, np.uint8).tobytes()
 
 
 def with_probe(frame: bytes) -> bytes:
-    """Put bytes in before the end of the image."""
+    """Put bytes in before the end of the image.
+
+    Fill bytes before the marker go: they would make a marker of the first byte.
+
+    Source: ITU-T T.81 B.1.1.2.
+    """
     end = frame.rfind(_END_OF_IMAGE)
-    return frame[:end] + _PROBE + frame[end:]
+    return frame[:end].rstrip(b"\xff") + _PROBE + frame[end:]
 
 
 def ends_flat(values: npt.NDArray[Any], *, is_lossless: bool) -> bool:

@@ -2,7 +2,7 @@
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,13 @@ def decode_frame(source: FrameSource, index: int) -> StoredFrame:
     )
 
 
+def as_decoded(source: FrameSource, frame: StoredFrame) -> FrameSource:
+    """Give an image the sign that a codestream's values have against its header."""
+    if source.layout.is_signed or frame.values.dtype.kind != "i":
+        return source
+    return replace(source, layout=replace(source.layout, is_signed=True))
+
+
 def open_codestream(source: FrameSource, index: int) -> tuple[bytes, Codestream]:
     """Read a compressed frame and what its own header says, without decoding it.
 
@@ -143,6 +150,8 @@ def _check(codestream: Codestream, source: FrameSource) -> None:
         raise PixelError("Rows and Columns are not those of the codestream")
     if codestream.samples != layout.samples:
         raise PixelError("SamplesPerPixel is not that of the codestream")
+    if codestream.is_signed and codestream.samples == 3:
+        raise PixelError("Pixel Data holds a colour with a sign (PixelRepresentation)")
     if codestream.precision > max(layout.bits_allocated, 8):
         raise PixelError("BitsAllocated is below the precision of the codestream")
 

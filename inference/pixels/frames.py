@@ -7,7 +7,7 @@ import numpy as np
 from dicom_node.core.errors import PixelError
 from inference.api import Image, InputSpec
 from inference.pixels.colour import colour_planes, luminance
-from inference.pixels.decode import StoredFrame, decode_frame
+from inference.pixels.decode import StoredFrame, as_decoded, decode_frame
 from inference.pixels.layout import PixelLimits
 from inference.pixels.modality import modality_frame
 from inference.pixels.plan import is_inverted
@@ -62,6 +62,7 @@ def show_stored(
     stored: StoredFrame, source: FrameSource, spec: InputSpec, *, frame_number: int
 ) -> WindowedFrame:
     """Window a decoded frame step by step: the way that others are compared with."""
+    source = as_decoded(source, stored)
     if not source.layout.is_monochrome:
         if spec.windowing == "model":
             raise PixelError("a colour image cannot be windowed by the model card")

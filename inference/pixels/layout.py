@@ -115,6 +115,8 @@ def read_layout(dataset: Dataset, element: str, limits: PixelLimits) -> PixelLay
         # Zero is written for "not a multi-frame image" by some devices.
         frames=max(integer(dataset, "NumberOfFrames") or 1, 1),
     )
+    if layout.is_signed and photometric in COLOUR:
+        raise PixelError("PixelRepresentation is 1: samples of a colour have no sign")
     _check_claim(layout, limits)
     return layout
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from dicom_node.core.errors import PixelError
 from inference.api import InputSpec
-from inference.pixels.decode import StoredFrame, decode_frame
+from inference.pixels.decode import StoredFrame, as_decoded, decode_frame
 from inference.pixels.frames import show_stored
 from inference.pixels.native import Samples
 from inference.pixels.plan import plan_frame
@@ -85,6 +85,7 @@ def cook_frame(
     frame: StoredFrame, source: FrameSource, spec: InputSpec, *, frame_number: int
 ) -> RawFrame:
     """Say how a decoded frame is to be shown; where no recipe can say it, show it."""
+    source = as_decoded(source, frame)
     # torch takes no array that it might not write to.
     stored = np.require(frame.values, requirements=("C", "W"))
     is_short = stored.dtype.isnative and stored.dtype.str[1:] in _FAST_TYPES

@@ -50,6 +50,21 @@ def test_a_frame_that_really_ends_flat_is_an_image(
     assert np.abs(found - image).max() <= (0 if is_lossless else 4)
 
 
+@pytest.mark.parametrize("is_lossless", [True, False])
+def test_fill_bytes_before_the_end_marker_are_no_missing_data(
+    tmp_path: Path, is_lossless: bool
+) -> None:
+    # ITU-T T.81 B.1.1.2; dcmtk makes frames of odd length even with one.
+    image = grey(8)
+    image[ROWS // 2 :] = 0
+    coded = bytes(imagecodecs.jpeg8_encode(image, level=100, lossless=is_lossless))
+    name = "jpeg-lossless" if is_lossless else "jpeg"
+    path = tmp_path / "a"
+    write_case(path, name, coded[:-2] + b"\xff\xff\xff" + coded[-2:])
+    found = decode_frame(open_image(path), 0).values.astype(int)
+    assert np.abs(found - image).max() <= (0 if is_lossless else 4)
+
+
 @pytest.mark.parametrize(
     ("offset", "value", "told"),
     [

@@ -6,7 +6,7 @@ from typing import Any
 import imagecodecs
 import numpy as np
 import pytest
-from pydicom.uid import JPEGBaseline8Bit, JPEGLosslessSV1
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1
 
 from dicom_node.core.errors import PixelError
 from inference.api import InputSpec, Window
@@ -82,6 +82,24 @@ def test_other_colour_spaces_are_refused_by_the_attributes_name(
     with pytest.raises(PixelError, match="PhotometricInterpretation") as caught:
         show(path)
     assert photometric not in str(caught.value) or photometric.startswith("YBR_")
+
+
+def test_colour_with_a_sign_is_refused_by_the_attributes_name(tmp_path: Path) -> None:
+    # PS3.3 C.8.5.6.1.15, C.8.6.3: unsigned; half of the values would be black.
+    path = write_image(
+        tmp_path / "a", RGB, PhotometricInterpretation="RGB", PixelRepresentation=1
+    )
+    with pytest.raises(PixelError, match="PixelRepresentation"):
+        show(path)
+    coded = imagecodecs.jpeg2k_encode(
+        RGB.view(np.int8), codecformat="J2K", level=0, mct=False
+    )
+    path = write_image(
+        tmp_path / "b", RGB, frames=[bytes(coded)], syntax=JPEG2000Lossless,
+        PhotometricInterpretation="RGB",
+    )  # fmt: skip
+    with pytest.raises(PixelError, match="PixelRepresentation"):
+        show(path)
 
 
 def test_16_bit_rgb_is_scaled_by_its_bits(tmp_path: Path) -> None:

@@ -24,7 +24,9 @@ from pydicom.uid import (
 from dicom_node.core.errors import PixelError
 from inference.pixels.decode import decode_frame
 from inference.pixels.frames import open_image
-from tests.unit.pixels.images import show, write_image
+from inference.pixels.fused import show_frame
+from inference.pixels.raw import read_frame
+from tests.unit.pixels.images import SPEC, lut_item, plane, show, write_image
 
 GREY = np.random.default_rng(1).integers(0, 4096, (24, 40)).astype(np.uint16)
 
@@ -109,6 +111,24 @@ def test_a_signed_codestream_is_believed_against_the_header(tmp_path: Path) -> N
         tmp_path / "a", bytes(coded), JPEG2000Lossless, PixelRepresentation=0
     )
     assert np.array_equal(stored(path), signed)
+
+
+def test_what_a_signed_codestream_can_hold_is_shown_from_black_to_white(
+    tmp_path: Path,
+) -> None:
+    signed = (GREY.astype(int) - 2048).astype(np.int16)
+    coded = imagecodecs.jpeg2k_encode(signed, codecformat="J2K", reversible=True)
+    identity = lut_item([4096, 63488, 12], list(range(4096)))  # from -2048
+    attributes: dict[str, Any]
+    for attributes in ({}, {"VOILUTSequence": [identity]}):
+        path = compressed(
+            tmp_path / "a", bytes(coded), JPEG2000Lossless, PixelRepresentation=0,
+            **attributes,
+        )  # fmt: skip
+        expected = pytest.approx(GREY / 4095, abs=1e-6)
+        assert plane(path) == expected
+        raw = read_frame(open_image(path), 1, SPEC)
+        assert show_frame(raw)[0] == expected
 
 
 def test_overshoot_of_lossy_htj2k_does_not_turn_white_into_black(
