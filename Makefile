@@ -14,7 +14,7 @@ WORKERS ?= 4
 TESTS ?= tests
 export VENV PYTHON
 
-INPUTS := pyproject.toml constraints.txt scripts/install
+INPUTS := pyproject.toml constraints.txt scripts/install scripts/uv_settings.py
 
 .PHONY: help install demo test check bench tools clean
 

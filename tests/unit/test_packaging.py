@@ -183,3 +183,42 @@ def test_no_third_party_pixels_are_in_the_repository() -> None:
     assert [
         name for name in images if not name.startswith(("docs/", "inference/bundles/"))
     ] == []
+
+
+def test_what_is_set_for_pip_counts_for_uv(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text(
+        "[global]\nindex-url = https://mirror/simple\ntimeout = 90\n"
+        "[install]\nextra-index-url = https://one/simple\n  https://two/simple\n"
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PIP_CONFIG_FILE": str(tmp_path / "pip.conf"),
+        "PIP_FIND_LINKS": "/wheels",
+        "PIP_CERT": "/etc/authority.pem",
+    }
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    told = {
+        wanted: subprocess.run(
+            [sys.executable, PROJECT / "scripts" / "uv_settings.py", wanted],
+            input=listed,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        for wanted in ("options", "env")
+    }
+    assert {
+        "--default-index=https://mirror/simple",
+        "--index=https://one/simple",
+        "--index=https://two/simple",
+        "--find-links=/wheels",
+    } <= set(told["options"])
+    assert "SSL_CERT_FILE=/etc/authority.pem" in told["env"]
+    assert "UV_HTTP_TIMEOUT=90" in told["env"]
