@@ -24,7 +24,11 @@ class SeriesStory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptStory:
-    """One set of bytes that came in."""
+    """One set of bytes that came in.
+
+    Args:
+        elsewhere: they name another study than the one that has the instance.
+    """
 
     sop_instance_uid: str
     sop_class_uid: str
@@ -39,6 +43,7 @@ class ReceiptStory:
     peer_address: str
     file_key: str
     size_bytes: int
+    elsewhere: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

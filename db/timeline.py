@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from typing import Final
 
 from sqlalchemy import Connection, select
 
@@ -42,13 +43,16 @@ from dicom_node.core.quiet import Arrivals
 from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import Prediction, TimelineEvent
 
+_ELSEWHERE: Final = "it names another Study Instance UID"
+_OTHER_PIXELS: Final = "its pixels are not those that were here"
+
 
 def tell(connection: Connection, study_id: int) -> StudyStory:
     """Return the story of a study that exists."""
     row = connection.execute(select(studies).where(studies.c.id == study_id)).one()
     chosen = select(studies.c.id).where(studies.c.id == study_id)
     came = _versions(connection, study_id)
-    receipts = tuple(_receipt(item) for item in came)
+    receipts = tuple(_receipt(item, row.study_instance_uid) for item in came)
     decided = _decisions(connection, study_id)
     job_stories = tuple(
         _job(connection, job, summary)
@@ -96,7 +100,7 @@ def _versions(connection: Connection, study_id: int) -> list[AnyRow]:
     return list(connection.execute(query))
 
 
-def _receipt(row: AnyRow) -> ReceiptStory:
+def _receipt(row: AnyRow, study_instance_uid: str) -> ReceiptStory:
     return ReceiptStory(
         sop_instance_uid=row.sop_instance_uid,
         sop_class_uid=row.sop_class_uid,
@@ -111,6 +115,7 @@ def _receipt(row: AnyRow) -> ReceiptStory:
         peer_address=row.peer_address,
         file_key=row.file_key,
         size_bytes=row.size_bytes,
+        elsewhere=row.study_instance_uid != study_instance_uid,
     )
 
 
@@ -211,20 +216,25 @@ def _receipt_events(receipts: tuple[ReceiptStory, ...]) -> Iterator[TimelineEven
     for item in receipts:
         second = item.received_at.replace(microsecond=0)
         key: tuple[object, ...]
-        key = (item.receipt, item.revision, item.calling_ae_title, second)
+        key = (
+            item.receipt,
+            item.elsewhere,
+            item.revision,
+            item.calling_ae_title,
+            second,
+        )
         first.setdefault(key, item)
         counted[key] += 1
     for key, item in first.items():
-        yield TimelineEvent(
-            at=item.received_at,
-            what="received",
-            detail={
-                "receipt": item.receipt,
-                "revision": item.revision,
-                "calling_ae_title": item.calling_ae_title,
-                "instances": counted[key],
-            },
-        )
+        detail: dict[str, str | int | float | None] = {
+            "receipt": item.receipt,
+            "revision": item.revision,
+            "calling_ae_title": item.calling_ae_title,
+            "instances": counted[key],
+        }
+        if item.receipt is Receipt.CONFLICT:
+            detail["because"] = _ELSEWHERE if item.elsewhere else _OTHER_PIXELS
+        yield TimelineEvent(at=item.received_at, what="received", detail=detail)
     for item in receipts:
         if item.repeated_at is not None:
             yield TimelineEvent(

@@ -9,6 +9,7 @@ from rich.console import Console
 
 import db.queries
 import db.schema
+from db.conflicts import conflicts_of
 from db.engine import Database
 from db.holding import holding
 from db.refusals import RefusalQuery, count_refusals, list_refusals
@@ -74,6 +75,9 @@ def _show(options: argparse.Namespace, database: Database, quiet: QuietTimes) ->
     screen = console()
     for story in stories:
         _print_story(screen, story, quiet)
+        uid = story.summary["study_instance_uid"]
+        for said in _say_conflicts(database, uid):
+            screen.print(f"\nNot here: {said}", markup=False)
     return 0
 
 
@@ -90,10 +94,26 @@ def _say_nothing(database: Database, key: str) -> str:
             f"{said}, but {images} refused: {'; '.join(why)}. `dicom-node show "
             "--refused` with the same UID or number tells more"
         )
+    if conflicts := _say_conflicts(database, key):
+        return f"{said}, but {'; '.join(conflicts)}"
     return (
         f"{said}: `dicom-node studies` lists all, `dicom-node show --refused` tells "
         "what was refused and why, `dicom-node show --associations` who called"
     )
+
+
+def _say_conflicts(database: Database, key: str) -> list[str]:
+    """Say which instances that name the study are another study's by their UID."""
+    said = []
+    for found in conflicts_of(database, key):
+        kept = "instances is" if found.instances == 1 else "instances are"
+        said.append(
+            f"{found.instances} of its {kept} kept as a conflict and never used: "
+            f"study {found.study_instance_uid} has the same SOP Instance UID with "
+            "other contents; have what changed the Study Instance UID also give new "
+            "SOP Instance UIDs, and send again"
+        )
+    return said
 
 
 def _document(story: StudyStory, quiet: QuietTimes) -> dict[str, Any]:

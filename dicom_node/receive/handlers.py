@@ -17,7 +17,8 @@ from dicom_node.core.errors import (
 )
 from dicom_node.core.ids import TransferSyntaxUID
 from dicom_node.core.refusal import TOLD_PER_ASSOCIATION, RefusedInstance
-from dicom_node.core.types import ReceivedInstance
+from dicom_node.core.states import Receipt
+from dicom_node.core.types import ReceivedInstance, Recorded
 from dicom_node.part10.head import file_head
 from dicom_node.receive.commit import GroupCommitter
 from dicom_node.receive.contexts import is_storage_class
@@ -153,16 +154,7 @@ class StoreHandler:
         self._counts.instance_stored(
             request.sender.called_ae_title, incoming.size_bytes, seconds
         )
-        if log.isEnabledFor(logging.DEBUG):
-            log.debug(
-                "instance stored",
-                extra=_extra(request, incoming)
-                | {
-                    "instance": recorded.instance_id,
-                    "receipt": str(recorded.receipt),
-                    "seconds": round(seconds, 4),
-                },
-            )
+        _log_stored(request, incoming, recorded, seconds=seconds)
         return SUCCESS
 
     def _examine(self, request: StoreRequest, incoming: Incoming) -> ReceivedInstance:
@@ -241,6 +233,26 @@ class StoreHandler:
             )
         except Exception as error:  # noqa: BLE001 - a record must not cost the answer
             log.error("refusal not recorded", extra={"reason": type(error).__name__})
+
+
+def _log_stored(
+    request: StoreRequest, incoming: Incoming, recorded: Recorded, *, seconds: float
+) -> None:
+    """Log a conflict always: its sender heard 0x0000, and nothing will come of it."""
+    level, event = logging.DEBUG, "instance stored"
+    if recorded.receipt is Receipt.CONFLICT:
+        level, event = logging.WARNING, "instance kept as a conflict"
+    if log.isEnabledFor(level):
+        log.log(
+            level,
+            event,
+            extra=_extra(request, incoming)
+            | {
+                "instance": recorded.instance_id,
+                "receipt": str(recorded.receipt),
+                "seconds": round(seconds, 4),
+            },
+        )
 
 
 def _extra(request: StoreRequest, incoming: Incoming) -> dict[str, object]:

@@ -1,6 +1,7 @@
 """`studies` and `show` print what a sender wrote as it is."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import db.schema
 from db import refusals
 from db.engine import Database
 from dicom_node.cli import main
+from dicom_node.core.states import Receipt
 from tests.integration.db.samples import enter, received, with_header
 from tests.integration.web.studies import (
     REFUSED,
@@ -62,3 +64,23 @@ def test_show_says_why_nothing_was_delivered_and_why_images_were_refused(
     told = capsys.readouterr().err
     assert REFUSED.reason in told
     assert "what to do: correct the image" in told
+
+
+def test_show_says_of_a_study_of_conflicts_alone_whose_instances_they_are(
+    database: Database, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "node.toml"
+    config.write_text('[node]\ndata_dir = "."\n')
+    here = received("2.25.1")
+    enter(database, here)
+    moved = replace(
+        received("2.25.2"), sop_instance_uid=here.sop_instance_uid, file_key="moved"
+    )
+    assert enter(database, moved).receipt is Receipt.CONFLICT
+    assert main(["show", "2.25.2", "--config", str(config)]) == 1
+    told = capsys.readouterr().err
+    assert "1 of its instances is kept as a conflict" in told
+    assert "study 2.25.1" in told
+    assert main(["show", "2.25.1", "--config", str(config)]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "instances 1, because it names another Study Instance UID" in told

@@ -34,6 +34,7 @@ class Node:
     associations: list[AssociationRecord] = field(default_factory=list)
     refused: list[RefusedInstance] = field(default_factory=list)
     fault: Callable[[ReceivedInstance], None] | None = None
+    receipt: Receipt = Receipt.NEW
     statuses: list[int] = field(default_factory=list)
     groups: list[int] = field(default_factory=list)
     ends: list[str] = field(default_factory=list)
@@ -56,7 +57,7 @@ class Node:
             return error
         self.received.append(received)
         return Recorded(
-            receipt=Receipt.NEW,
+            receipt=self.receipt,
             study_id=StudyId(1),
             instance_id=InstanceId(len(self.received)),
             revision=1,

@@ -10,6 +10,7 @@ from pynetdicom import AE, build_context, evt
 from pynetdicom.pdu import A_ASSOCIATE_RJ
 
 from dicom_node.core.errors import ConfigError, DatabaseError, OutOfResources
+from dicom_node.core.states import Receipt
 from dicom_node.core.types import ReceivedInstance
 from dicom_node.receive.acceptor import Acceptor
 from dicom_node.receive.admission import Peer
@@ -339,6 +340,18 @@ def test_an_unexpected_fault_is_a_processing_failure_without_its_text(
     assert "DOE^JOHN" not in written
     assert str(dataset.SOPInstanceUID) not in written
     assert str(dataset.StudyInstanceUID) not in written
+
+
+def test_a_conflict_is_logged_as_a_warning_without_its_uids(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = dcmread(bundled("CT_small.dcm"))
+    with caplog.at_level("INFO"), running_node(tmp_path) as node:
+        node.receipt = Receipt.CONFLICT
+        assert send(node, dataset, "1.2.840.10008.1.2.1") == 0
+    (told,) = [line for line in caplog.records if "conflict" in str(line.msg)]
+    assert told.levelname == "WARNING"
+    assert str(dataset.SOPInstanceUID) not in str(told.__dict__)
 
 
 def test_a_port_that_is_taken_names_the_remedy(tmp_path: Path) -> None:
