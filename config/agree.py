@@ -1,21 +1,32 @@
 """What the tables of the settings must agree on."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from itertools import combinations
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
 
-def disagreements(settings: "Settings") -> list[str]:
-    """Return what does not fit together, each with its remedy."""
+def disagreements(settings: "Settings", unsound: Collection[str] = ()) -> list[str]:
+    """Return what does not fit together, each with its remedy.
+
+    Args:
+        unsound: tables and settings that could not be read, by their dotted names;
+            nothing is said about them.
+    """
     return [
-        *_names(settings),
-        *_reachable(settings),
-        *_tls(settings),
-        *_callers(settings),
+        fault
+        for check, names in _CHECKS
+        if not any(_covers(one, other) for one in names for other in unsound)
+        for fault in check(settings)
     ]
+
+
+def _covers(one: str, other: str) -> bool:
+    """Say whether of two dotted names one is the other or a part of it."""
+    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
 
 
 def is_loopback(host: str) -> bool:
@@ -24,6 +35,13 @@ def is_loopback(host: str) -> bool:
         return True
     try:
         return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_any(host: str) -> bool:
+    try:
+        return ip_address(host).is_unspecified
     except ValueError:
         return False
 
@@ -111,6 +129,30 @@ def _callers(settings: "Settings") -> Iterator[str]:
             )
 
 
+def _ports(settings: "Settings") -> Iterator[str]:
+    node, web, proxy = settings.node, settings.web, settings.worklist.proxy
+    ports = (
+        ("node.port", node.host, node.port if node.plain else None),
+        ("tls.port", node.host, settings.tls.port),
+        ("web.port", web.host, web.port),
+        ("worklist.proxy.port", proxy.host, proxy.port),
+    )
+    for (one, host, port), (other, other_host, other_port) in combinations(ports, 2):
+        meet = host == other_host or _is_any(host) or _is_any(other_host)
+        if port and port == other_port and meet and other != "tls.port":
+            yield f"{one} and {other} are the same: each needs a port of its own"
+
+
 def _twice(names: Iterable[str]) -> list[str]:
     listed = list(names)
     return sorted({name for name in listed if listed.count(name) > 1})
+
+
+_Check = Callable[["Settings"], Iterator[str]]
+_CHECKS: Final[tuple[tuple[_Check, tuple[str, ...]], ...]] = (
+    (_names, ("node.ae_title", "called", "destinations", "routes")),
+    (_reachable, ("node.host", "peers", "web", "worklist.proxy")),
+    (_tls, ("node", "tls")),
+    (_callers, ("peers", "tls", "worklist.proxy")),
+    (_ports, ("node", "tls.port", "web", "worklist.proxy")),
+)

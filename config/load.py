@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
+from config.faults import Fault, Key, read_settings
 from config.settings import Settings
 from dicom_node.core.errors import ConfigError
 
@@ -53,11 +54,10 @@ def load(file: Path | None, environment: Mapping[str, str] | None = None) -> Loa
     path = _choose(file, variables)
     data = {} if path is None else _read(path)
     base = (path.parent if path else Path.cwd()).resolve()
-    _merge(data, variables)
-    try:
-        settings = Settings.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(_explain(error, path)) from None
+    unknown, named = _merge(data, variables)
+    settings, faults = read_settings(data)
+    if settings is None or unknown:
+        raise ConfigError(_tell(unknown, faults, named, path))
     return Loaded(settings=_absolute(settings, base), file=path)
 
 
@@ -99,7 +99,7 @@ def _choose(file: Path | None, variables: Mapping[str, str]) -> Path | None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise ConfigError(
             f"there is no configuration file {path}: name another with --config"
@@ -113,12 +113,17 @@ def _read(path: Path) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: {error}") from None
 
 
-def _merge(data: dict[str, Any], variables: Mapping[str, str]) -> None:
+def _merge(
+    data: dict[str, Any], variables: Mapping[str, str]
+) -> tuple[list[str], dict[Key, str]]:
     """Put DICOM_NODE_<TABLE>__<KEY> over the file's scalar keys.
 
     A table within a table is named as well: DICOM_NODE_WORKLIST__PROXY__PORT.
+
+    Returns:
+        What is wrong with the variables' names, and which setting came from which.
     """
-    faults = []
+    faults, named = [], dict[Key, str]()
     for name, value in sorted(variables.items()):
         if not name.startswith(PREFIX) or "__" not in name:
             continue
@@ -131,8 +136,8 @@ def _merge(data: dict[str, Any], variables: Mapping[str, str]) -> None:
             section = section.setdefault(table, {}) if isinstance(section, dict) else 0
         if isinstance(section, dict):
             section[key] = value
-    if faults:
-        raise ConfigError("; ".join(faults))
+            named[*tables, key] = name
+    return faults, named
 
 
 def _is_setting(tables: Sequence[str], key: str) -> bool:
@@ -150,16 +155,19 @@ def _is_setting(tables: Sequence[str], key: str) -> bool:
     return field is not None and not is_table
 
 
-def _explain(error: ValidationError, path: Path | None) -> str:
-    where = f"{path}: " if path else ""
-    faults = []
-    for item in error.errors(include_input=False, include_url=False):
-        name = ".".join(str(part) for part in item["loc"])
-        text = item["msg"].removeprefix("Value error, ")
-        if item["type"] == "extra_forbidden":
-            text = "no such setting"
-        faults.append(f"{name}: {text}" if name else text)
-    return where + "; ".join(faults)
+def _tell(
+    unknown: list[str], faults: list[Fault], named: Mapping[Key, str], path: Path | None
+) -> str:
+    """Say in one message what is wrong with the variables and with the file."""
+    of_file = [fault.text for fault in faults if fault.key not in named]
+    of_variables = [
+        f"environment variable {named[fault.key]}: {fault.words}"
+        for fault in faults
+        if fault.key in named
+    ]
+    if of_file and path:
+        of_file[0] = f"{path}: {of_file[0]}"
+    return "; ".join([*unknown, *of_variables, *of_file])
 
 
 def _absolute(settings: Settings, base: Path) -> Settings:

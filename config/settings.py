@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, model_validator
 
 from config.agree import disagreements
 from config.agree import is_loopback as is_loopback
@@ -255,7 +255,8 @@ class Settings(Table):
         return self.node.data_dir / "run" / "metrics"
 
     @model_validator(mode="after")
-    def _agree(self) -> "Settings":
-        if faults := disagreements(self):
+    def _agree(self, info: ValidationInfo) -> "Settings":
+        unsound = (info.context or {}).get("unsound", ())
+        if faults := disagreements(self, unsound):
             raise ValueError("; ".join(faults))
         return self

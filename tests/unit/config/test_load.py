@@ -148,3 +148,59 @@ def test_a_variable_that_names_no_setting_is_refused(tmp_path: Path) -> None:
 def test_a_missing_file_is_refused_with_the_remedy(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--config"):
         load(tmp_path / "absent.toml", {})
+
+
+def test_faults_of_file_variables_and_agreement_come_in_one_message(
+    tmp_path: Path,
+) -> None:
+    text = CONTRACT.replace("quiet_seconds", "quiet_secs").replace("port = 11112", "")
+    text = text.replace('["pacs"]', '["archive"]')
+    variables = {"DICOM_NODE_NODE__PORT": "abc", "DICOM_NODE_NODE__PROT": "1"}
+    with pytest.raises(ConfigError) as refused:
+        load(_write(tmp_path, text), variables)
+    assert str(refused.value) == (
+        "environment variable DICOM_NODE_NODE__PROT names no setting; "
+        "environment variable DICOM_NODE_NODE__PORT: must be a whole number; "
+        f"{tmp_path}/node.toml: study.quiet_secs: no such setting; "
+        "route 'paediatric chest' names destination 'archive', which no "
+        "[[destinations]] table has"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("node = 5", "node: must be a table: [node]"),
+        ("[peers]", "peers: must be a list of tables: [[peers]]"),
+        ("[node]\ndata_dir = 5", "node.data_dir: must be a path in quotes"),
+        ("[node]\nae_title = 5", "node.ae_title: must be text in quotes"),
+        ('[node]\nplain = "maybe"', "node.plain: must be true or false"),
+        ("[retention]\nstates = 5", "retention.states: must be a list: [...]"),
+        ("[study]\nquiet_seconds = inf", "study.quiet_seconds: must be finite"),
+        ("[[routes]]\nname = 'r'", "[[routes]] 'r': model: is missing"),
+        ("[[peers]]\nhost = '::1'", "[[peers]] number 1: ae_title: is missing"),
+        ("[web]\nport = 11112", "node.port and web.port are the same"),
+    ],
+)
+def test_a_fault_is_told_in_the_words_of_the_file(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(_write(tmp_path, text), {})
+    assert said in str(refused.value)
+
+
+def test_an_ae_title_has_no_outer_spaces_and_says_what_it_may_be(
+    tmp_path: Path,
+) -> None:
+    text = CONTRACT.replace('"AINODE"', '" AINODE "')
+    assert load(_write(tmp_path, text), {}).settings.node.ae_title == "AINODE"
+    for title in ("   ", "A\\\\B", "SEVENTEEN-LETTERS", "É"):
+        text = CONTRACT.replace("AINODE", title)
+        with pytest.raises(ConfigError, match="an AE title is 1 to 16 characters"):
+            load(_write(tmp_path, text), {})
+
+
+def test_a_file_that_begins_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
+    path = _write(tmp_path, "\ufeff" + CONTRACT)
+    assert load(path, {}).settings.node.port == 11112
