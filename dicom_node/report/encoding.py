@@ -25,6 +25,18 @@ _ASCII: Final = frozenset({"", "ISO_IR 6", "ISO 2022 IR 6"})
 _LATIN_1: Final = frozenset({"ISO_IR 100", "ISO 2022 IR 100"})
 # Printable ASCII is the same bytes in each of these; the backslash divides values.
 _WITH_ASCII: Final = _ASCII | _LATIN_1 | {_UTF_8}
+# Tables C.12-2 to C.12-5 of PS3.3 C.12.1.1.2.
+_SINGLE_BYTE: Final = (6, 13, 100, 101, 109, 110, 126, 127, 138, 144, 148, 166, 203)
+_SINGLE: Final = frozenset(f"ISO_IR {number}" for number in _SINGLE_BYTE)
+_EXTENDED: Final = frozenset(f"ISO 2022 IR {number}" for number in _SINGLE_BYTE)
+_MULTI_BYTE: Final = frozenset(f"ISO 2022 IR {number}" for number in (58, 87, 149, 159))
+_ALONE: Final = frozenset({_UTF_8, "GB18030"})
+# Byte for byte the same, under names that older readers and dciodvfy know.
+_BETTER_KNOWN: Final = {
+    "GBK": ["GB18030"],
+    "ISO_IR 13": ["ISO 2022 IR 13", "ISO 2022 IR 87"],
+    "ISO 2022 IR 13": ["ISO 2022 IR 13", "ISO 2022 IR 87"],
+}
 _TEXT_VRS: Final = {"PN", "LO", "SH", "LT", "ST", "UT", "UC"}
 
 
@@ -129,7 +141,29 @@ def _defined_terms(source: Dataset) -> list[str] | None:
     if not any(terms):
         return []
     known = all(term in python_encoding for term in terms if term)
-    return terms if known else None
+    return _as_defined(terms) if known else None
+
+
+def _as_defined(terms: list[str]) -> list[str] | None:
+    """Name character sets as the standard has it, where a source does so otherwise.
+
+    Returns:
+        None where they do not go together.
+    """
+    if len(terms) == 1:
+        (only,) = terms
+        if only in _BETTER_KNOWN:
+            return _BETTER_KNOWN[only]
+        if only in _SINGLE | _ALONE:
+            return terms
+        if only in _EXTENDED:  # there is nothing that extends it
+            return [only.replace("ISO 2022 IR", "ISO_IR")]
+    extended = [term.replace("ISO_IR", "ISO 2022 IR") for term in terms]
+    if extended[0] in _MULTI_BYTE:  # the first is one of single bytes, or empty
+        extended.insert(0, "")
+    others = _EXTENDED | _MULTI_BYTE
+    is_defined = extended[0] in _EXTENDED | {""} and others.issuperset(extended[1:])
+    return extended if is_defined else None
 
 
 def _write(forms: Sequence[Dataset], terms: list[str]) -> tuple[bytes, ...] | None:

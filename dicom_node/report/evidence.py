@@ -14,8 +14,9 @@ from dicom_node.core.types import Finding, ImageResult, InputFile, Prediction, R
 from dicom_node.report.reading import read_header, text_of
 from dicom_node.report.sop_classes import has_frames, is_image
 
-# Leading zeros break PS3.5 9.1 too, but every reader copes with them.
+# Leading zeros break PS3.5 9.1 too, but in the evidence every reader copes with them.
 _UID: Final = re.compile(r"[0-9.]{1,64}")
+_LEGAL_UID: Final = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 MAX_LISTED_IMAGES: Final = 16
 MAX_LISTED_FRAMES: Final = 4096  # an IS element of explicit VR ends at 64 KiB
 
@@ -44,7 +45,7 @@ class Evidence:
 
     Args:
         source: header of the file whose patient and study the report takes.
-        images: result and file of each image that an IMAGE item may reference.
+        images: result and file of each image that is cited.
         uncited: how many instances cannot be cited, for want of a Series Instance
             UID or because a UID holds other characters than digits and dots.
     """
@@ -94,8 +95,18 @@ def listed_images(
 
     Without a finding: the images that were looked at, in their order.
     """
-    chosen = strongest_first(evidence, finding)
+    chosen = [
+        pair
+        for pair in strongest_first(evidence, finding)
+        if can_be_named(pair[0].sop_instance_uid)
+    ]
     return tuple(image_reference(*pair) for pair in chosen[:MAX_LISTED_IMAGES])
+
+
+def can_be_named(sop_instance_uid: str) -> bool:
+    """Say whether an IMAGE item may hold the UID; with one that PS3.5 9.1 does not
+    allow, dcmtk reads nothing of the whole document."""
+    return bool(_LEGAL_UID.fullmatch(sop_instance_uid))
 
 
 def strongest_first(

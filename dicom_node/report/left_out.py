@@ -8,7 +8,12 @@ from typing import Final
 
 from dicom_node.core.results import NOT_SELECTED
 from dicom_node.core.types import ImageResult, Prediction
-from dicom_node.report.evidence import Evidence, ImageReference, image_reference
+from dicom_node.report.evidence import (
+    Evidence,
+    ImageReference,
+    can_be_named,
+    image_reference,
+)
 
 MAX_REASONS: Final = 5
 MAX_REFERENCES: Final = 64
@@ -62,6 +67,7 @@ def left_out(prediction: Prediction, evidence: Evidence) -> tuple[LeftOut, ...]:
                 references[image.sop_instance_uid]
                 for image in members
                 if image.sop_instance_uid in references
+                and can_be_named(image.sop_instance_uid)
             ]
             found.append(
                 LeftOut(

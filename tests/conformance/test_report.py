@@ -25,6 +25,7 @@ from tests.unit.report.examples import (
     prediction_for,
     write_source,
 )
+from tests.unit.report.pictures import grey, key_objects_of, result_of, write_picture
 
 BUNDLED = Path(pydicom.__file__).parent / "data" / "test_files"
 
@@ -124,6 +125,28 @@ def test_every_real_image_makes_a_clean_report(tmp_path: Path) -> None:
     paths = reports_of(by_series(sources), tmp_path)
 
     assert faults_of(paths) == {}
+    assert dsrdump_errors(paths) == []
+
+
+def test_an_image_with_leading_zeros_in_its_uid_is_evidence_and_spoils_no_document(
+    tmp_path: Path,
+) -> None:
+    odd = write_picture(tmp_path / "a.dcm", grey(), SOPInstanceUID="1.2.03.4")
+    plain = write_picture(tmp_path / "b.dcm", grey(), SOPInstanceUID="1.2.3.5")
+    paths = []
+    for kind in ("present", "failed", "partially_failed"):
+        files = [plain, odd]
+        _, content = build_all(files, prediction_for(files, kind))[0]
+        paths.append(tmp_path / f"{kind}.sr.dcm")
+        paths[-1].write_bytes(content)
+        (study,) = dcmread(BytesIO(content)).CurrentRequestedProcedureEvidenceSequence
+        (series,) = study.ReferencedSeriesSequence
+        assert len(series.ReferencedSOPSequence) == 2
+    selection = key_objects_of(result_of(files, prediction_for(files)))
+    assert selection is not None
+    paths.append(tmp_path / "kos.dcm")
+    selection.save_as(paths[-1])
+
     assert dsrdump_errors(paths) == []
 
 

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydicom import Dataset, dcmread, dcmwrite
@@ -103,3 +104,32 @@ def test_a_text_that_no_character_set_takes_in_one_form_is_refused() -> None:
 def test_a_form_whose_text_reads_back_as_another_is_refused() -> None:
     with hushed(), pytest.raises(ReportError, match="character set"):
         encode(_forms("one", "ends with a NUL\x00"), [])
+
+
+@pytest.mark.parametrize(
+    ("terms", "name", "written"),
+    [
+        ("ISO 2022 IR 149", "김^희중", ["", "ISO 2022 IR 149"]),
+        ("ISO 2022 IR 100", "Äneas^Rüdiger", "ISO_IR 100"),
+        (
+            ["ISO_IR 100", "ISO 2022 IR 87"],
+            "Ä=山田",
+            ["ISO 2022 IR 100", "ISO 2022 IR 87"],
+        ),
+        (["ISO_IR 192", "ISO_IR 100"], "王^小东", "ISO_IR 192"),
+        ("GBK", "Wang^XiaoDong=王^小东", "GB18030"),
+    ],
+)
+def test_a_character_set_is_named_as_the_standard_names_it(
+    tmp_path: Path, terms: Any, name: str, written: Any
+) -> None:
+    # PS3.3 C.12.1.1.2, tables C.12-2 to C.12-5.
+    file = write_source(
+        tmp_path / "cr.dcm", SpecificCharacterSet=terms, PatientName=name
+    )
+
+    ((_, content), *_) = build_all([file], prediction_for([file]))
+    report = dcmread(BytesIO(content))
+
+    assert report.SpecificCharacterSet == written
+    assert str(report.PatientName) == name
