@@ -1,5 +1,6 @@
 """Fixtures for every test."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -7,6 +8,11 @@ import pytest
 
 from tests.orthanc import Orthanc, OrthancSettings, start_orthanc
 from tests.peers import Machine, StoreScp, running_storescp
+
+# Tests share the cores: threads of a model that wait for one another sleep, for
+# spinning takes the core from the one they wait for. Read when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 
 @pytest.fixture
