@@ -4,11 +4,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import or_, update
+from sqlalchemy import or_, select, update
 
 from db import breaker
 from db.engine import Database
-from db.tables import deliveries
+from db.tables import deliveries, work_events
 from db.transitions import NO_LEASE, Kind, Move, held, move
 from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.ids import SOPInstanceUID
@@ -155,6 +155,8 @@ def choose(
 ) -> None:
     """Pin the report that is about to be sent, so that a retry sends the same.
 
+    It takes the place of the one that the delivery was claimed with.
+
     Raises:
         LostRace: somebody else holds the delivery, or pinned another report.
     """
@@ -170,9 +172,26 @@ def choose(
                 or_(
                     deliveries.c.chosen.is_(None),
                     deliveries.c.chosen == sop_instance_uid,
+                    deliveries.c.chosen == delivery.chosen,
                 ),
             )
             .values(chosen=sop_instance_uid)
         )
     if done.rowcount == 0:
         raise LostRace("the delivery has another holder or another report")
+
+
+def last_answer(database: Database, delivery: Delivery) -> int | None:
+    """Return the latest status that a destination answered; None if never one."""
+    query = (
+        select(work_events.c.status)
+        .where(
+            work_events.c.kind == Kind.DELIVERY,
+            work_events.c.work_id == delivery.delivery_id,
+            work_events.c.status.is_not(None),
+        )
+        .order_by(work_events.c.id.desc())
+        .limit(1)
+    )
+    with database.read() as connection:
+        return connection.execute(query).scalar_one_or_none()

@@ -23,6 +23,7 @@ from dicom_node.core.protocols import (
 )
 from dicom_node.core.states import Proof, ReportKind, WorkState
 from dicom_node.core.types import Delivery, ReportFile, Sent, Setback
+from dicom_node.deliver.status import cannot_store
 from dicom_node.proving import NotKept, Proving, Wait, sent_as
 
 Faults = Callable[[ReportKind, ReportFile], Sequence[str]]
@@ -86,9 +87,10 @@ def send(outbox: Outbox, delivery: Delivery) -> Sent:
         _refuse_faulty(outbox, delivery.kind, files[uid])
         db.sending.choose(outbox.database, delivery, uid)
 
-    return destination.send(
-        tuple(files.values()), chosen=delivery.chosen, on_chosen=on_chosen
-    )
+    chosen = delivery.chosen
+    if chosen not in files and _was_refused(outbox, delivery):
+        chosen = None
+    return destination.send(tuple(files.values()), chosen=chosen, on_chosen=on_chosen)
 
 
 def prove(outbox: Outbox, delivery: Delivery, prover: Prover) -> WorkState:
@@ -227,6 +229,12 @@ def _note_at_breaker(
         )
     else:
         db.breaker.let_next_try(outbox.database, delivery, now=now)
+
+
+def _was_refused(outbox: Outbox, delivery: Delivery) -> bool:
+    """Say whether the destination answered that it cannot store what was chosen."""
+    status = db.sending.last_answer(outbox.database, delivery)
+    return status is not None and cannot_store(status)
 
 
 def _report_files(

@@ -36,6 +36,7 @@ _BY_CLASS: Final[dict[int, tuple[bool, str]]] = {
     0xA7: (True, "is out of resources: make room there"),
     0xA9: (False, "says that the data set does not match its SOP class"),
 }
+_OBJECT_REFUSED: Final = (0x0122, 400, 409, 415)
 
 
 def read_status(status: int) -> StatusMeaning:
@@ -54,3 +55,15 @@ def read_status(status: int) -> StatusMeaning:
     if 0xC000 <= status <= 0xCFFF:
         text = "cannot understand the object: see its log"
     return StatusMeaning(taken=False, retryable=retryable, text=f"{text} {code}")
+
+
+def cannot_store(status: int) -> bool:
+    """Say whether a C-STORE or STOW-RS status refuses this very object for good.
+
+    Whoever answered so does not have it, and may take one of another SOP class.
+
+    Source: PS3.4 B.2.3; PS3.18 10.5.3 (400, 409, 415).
+    """
+    return (
+        status in _OBJECT_REFUSED or status >> 8 == 0xA9 or 0xC000 <= status <= 0xCFFF
+    )

@@ -3,6 +3,7 @@
 import atexit
 import shutil
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -85,9 +86,18 @@ class Desk:
 
 
 def make_desk(
-    database: Database, port: int, *, faults: Faults = no_faults, **settings: object
+    database: Database,
+    port: int,
+    *,
+    faults: Faults = no_faults,
+    written_as: Sequence[str] = (COMPREHENSIVE_3D,),
+    **settings: object,
 ) -> Desk:
-    """Queue the delivery of a structured report to the archive on this port."""
+    """Queue the delivery of a structured report to the archive on this port.
+
+    Args:
+        written_as: the SR classes of the report, best first.
+    """
     table = DestinationTable.model_validate(
         {
             "name": "pacs",
@@ -100,11 +110,14 @@ def make_desk(
     )
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    written = make_report(folder, COMPREHENSIVE_3D)
+    written = [make_report(folder, sop_class) for sop_class in written_as]
     store = FileStore(folder / "reports", min_free_bytes=0)
-    report = replace(written.report, file_key=store.put(written.path.read_bytes()))
+    reports = [
+        replace(one.report, file_key=store.put(one.path.read_bytes()))
+        for one in written
+    ]
     queue_job(database)
-    db.work.settle_job(database, claim(database), settlement(report), now=after(3))
+    db.work.settle_job(database, claim(database), settlement(*reports), now=after(3))
     clock = SteppedClock()
     clock.time = after(10)
     outbox = outbox_of(database, folder / "reports", table, at=clock.time)
@@ -113,7 +126,7 @@ def make_desk(
         database=database,
         outbox=outbox,
         clock=clock,
-        uid=str(report.sop_instance_uid),
+        uid=str(reports[0].sop_instance_uid),
         store=folder / "reports",
         table=table,
     )
