@@ -7,14 +7,25 @@ import argparse
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from dicom_node import __version__
 from dicom_node.commands import models_options, users_options
-from dicom_node.commands.carry_out import carry_out
+from dicom_node.commands.carry_out import EXIT_USAGE, carry_out
 from dicom_node.core.loading import uncollected
 from dicom_node.streams import hold_standard_streams
 
 _Add = Callable[[argparse.ArgumentParser], None]
+
+
+class _Parser(argparse.ArgumentParser):
+    """Tells wrong usage as every other fault: in one sentence with the remedy."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong and end."""
+        self.exit(
+            EXIT_USAGE, f"{self.prog}: {message}: `{self.prog} --help` tells more\n"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,7 +48,7 @@ def _run(options: argparse.Namespace) -> int | None:
 
 def build_parser() -> argparse.ArgumentParser:
     """Make the parser of every command."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="dicom-node",
         description="The AI node that a PACS plugs into: studies come in by C-STORE, "
         "structured reports go back. Research use only.",
