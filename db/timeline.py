@@ -44,7 +44,7 @@ from dicom_node.core.states import Receipt, StudyState, WorkState
 from dicom_node.core.types import Prediction, TimelineEvent
 
 _ELSEWHERE: Final = "it names another Study Instance UID"
-_OTHER_PIXELS: Final = "its pixels are not those that were here"
+_OTHER_PIXELS: Final = "its Pixel Data, as encoded, is not what was here"
 
 
 def tell(connection: Connection, study_id: int) -> StudyStory:
