@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from functools import cache
 from pathlib import Path
 
 import pydicom
@@ -30,9 +31,10 @@ def all_files() -> list[Path]:
     return sorted(path for path in found if path.is_file() and path.suffix not in other)
 
 
-def image_files() -> list[Path]:
+@cache
+def image_files() -> tuple[Path, ...]:
     """List every file that has a pixel element, found by its tag or by pydicom."""
-    return [path for path in all_files() if _has_pixels(path)]
+    return tuple(path for path in all_files() if _has_pixels(path))
 
 
 def _has_pixels(path: Path) -> bool:
