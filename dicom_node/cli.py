@@ -256,11 +256,11 @@ def _train(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--data", type=Path, required=True, metavar="FOLDER")
     sub.add_argument("--base", type=Path, required=True, metavar="SAFETENSORS")
     sub.add_argument("--output", type=Path, required=True, metavar="BUNDLE")
-    sub.add_argument("--epochs", type=int)
-    sub.add_argument("--image-size", type=int)
-    sub.add_argument("--batch-size", type=int)
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--threads", type=int, default=0)
+    sub.add_argument("--epochs", type=_whole(1))
+    sub.add_argument("--image-size", type=_whole(1))
+    sub.add_argument("--batch-size", type=_whole(2))
+    sub.add_argument("--seed", type=_whole(0), default=0)
+    sub.add_argument("--threads", type=_whole(0), default=0)
     sub.add_argument("--restart", action="store_true", help="do not resume")
 
 
@@ -268,8 +268,17 @@ def _evaluate(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--bundle", type=Path, required=True, metavar="DIR")
     sub.add_argument("--data", type=Path, required=True, metavar="DIR")
     sub.add_argument("--output", type=Path, metavar="DIR", help="plots and JSON")
-    sub.add_argument("--resamples", type=int, default=2000)
-    sub.add_argument("--seed", type=int, default=0)
+    sub.add_argument("--resamples", type=_whole(1), default=2000)
+    sub.add_argument("--seed", type=_whole(0), default=0)
+
+
+def _whole(least: int) -> Callable[[str], int]:
+    def read(text: str) -> int:
+        if not text.isdecimal() or int(text) < least:
+            raise argparse.ArgumentTypeError(f"takes a whole number from {least}")
+        return int(text)
+
+    return read
 
 
 if __name__ == "__main__":

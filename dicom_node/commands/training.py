@@ -1,10 +1,12 @@
 """`train` and `evaluate`: make and measure a bundle."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -46,6 +48,7 @@ def train(options: argparse.Namespace) -> int:
     for name in ("data", "base_weights"):
         if not given[name].exists():
             raise UsageError(f"there is no {given[name]}")
+    _make_folder(options.output)
     known = {field.name for field in fields(TrainOptions)}
     wanted = {key: value for key, value in given.items() if key in known}
     with _bar() as report:
@@ -76,6 +79,8 @@ def evaluate(options: argparse.Namespace) -> int:
     for path in (options.bundle, options.data):
         if not path.is_dir():
             raise UsageError(f"there is no folder {path}")
+    if options.output:
+        _make_folder(options.output)
     with _bar() as report:
         measured = run(
             options.bundle,
@@ -90,10 +95,25 @@ def evaluate(options: argparse.Namespace) -> int:
         print_json(document)
         return 0
     print(f"{document['n']} images, operating point {document['operating_point']:.4f}")
+    for left in document["unreadable"]:
+        print(f"  left out: {left['file']} ({left['reason']})")
     _print_figures(document)
     if options.output:
         print(f"plots and figures are in {options.output}")
     return 0
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the output folder before the work: minutes of it would be lost."""
+    remedy = "give --output a folder that may be written"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(
+            f"the output folder cannot be made ({type(error).__name__}): {remedy}"
+        ) from None
+    if not os.access(folder, os.W_OK):
+        raise UsageError(f"the output folder may not be written: {remedy}")
 
 
 def _print_figures(figures: dict[str, Any]) -> None:
