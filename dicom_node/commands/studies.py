@@ -1,14 +1,21 @@
 """`studies`: what was received and where it stands."""
 
 import argparse
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import chain
+from typing import Final
 
+from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 import db.queries
 import db.schema
 from db.summary import FindingSummary, JobSummary, StudySummary
 from dicom_node.commands.screen import console, loaded, print_json
+
+_WIDEST: Final = 1 << 16  # of a table that no screen bounds
 
 
 def studies(options: argparse.Namespace) -> int:
@@ -26,16 +33,42 @@ def studies(options: argparse.Namespace) -> int:
             "`dicom-node send FOLDER`"
         )
         return 0
+    print_studies(listed, screen)
+    screen.print("`dicom-node show UID` tells a study's whole story")
+    return 0
+
+
+def print_studies(listed: Sequence[StudySummary], screen: Console) -> None:
+    """Print a table, or where it does not fit a paragraph for each study."""
     table = Table(box=None, pad_edge=False)
     for name in ("study", "accession", "state", "rev", "inst", "model", "result"):
         table.add_column(name, overflow="fold")
     table.add_column("delivered", overflow="fold")
-    for study in listed:
-        for row in _rows(study):
-            table.add_row(*row)
-    screen.print(table)
-    screen.print("`dicom-node show UID` tells a study's whole story")
-    return 0
+    rows = [(study, _rows(study)) for study in listed]
+    for row in chain.from_iterable(cells for _, cells in rows):
+        table.add_row(*row)
+    unbounded = screen.options.update(max_width=_WIDEST)
+    if screen.measure(table, options=unbounded).maximum <= screen.width:
+        screen.print(table)
+        return
+    for study, cells in rows:  # a UID is whole: it is there to be copied
+        screen.print(study["study_instance_uid"])
+        for line in _paragraph(study, cells):
+            screen.print(Padding(line, (0, 0, 0, 2), expand=False))
+
+
+def _paragraph(study: StudySummary, rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    accession = study["accession_number"]
+    yield (
+        f"{study['state']}, revision {study['revision']}, "
+        f"{study['instances']} instances"
+        + (f", accession number {accession}" if accession else "")
+    )
+    for *_, model, result, delivered in rows:
+        if said := ": ".join(filter(None, (model, result))):
+            yield said
+        if delivered:
+            yield f"delivered: {delivered}"
 
 
 def _rows(study: StudySummary) -> list[tuple[str, ...]]:

@@ -1,8 +1,12 @@
 """What `show` and `studies` say of results: failures first, values with their unit."""
 
-from db.summary import FindingSummary, JobSummary
+import io
+
+from rich.console import Console
+
+from db.summary import FindingSummary, JobSummary, StudySummary
 from dicom_node.commands.show_images import describe_images
-from dicom_node.commands.studies import describe_finding, describe_job
+from dicom_node.commands.studies import describe_finding, describe_job, print_studies
 from dicom_node.core.ids import SOPInstanceUID
 from dicom_node.core.types import ImageResult
 
@@ -72,3 +76,21 @@ def test_a_probability_without_a_decision_stays_undetermined() -> None:
     open_ended = _finding(value=None, unit=None, probability=0.4)
     assert describe_finding(open_ended) == "Age: probability 0.4000, undetermined"
     assert describe_job(_job(open_ended)) == "undetermined: Age 0.40"
+
+
+def test_a_uid_is_whole_on_a_narrow_screen_too() -> None:
+    uid = "1.2.826.0.1.3680043.8.498." + "7" * 38  # 64 characters, the longest
+    study: StudySummary = {
+        "study_instance_uid": uid,
+        "accession_number": "A1",
+        "state": "ROUTED",
+        "revision": 1,
+        "instances": 2,
+        "jobs": [_job(_finding())],
+        "ignored_because": None,
+    }
+    for columns in (80, 400):
+        shown = io.StringIO()
+        print_studies([study], Console(file=shown, width=columns))
+        words = {word.strip(",:") for word in shown.getvalue().split()}
+        assert {uid, "A1", "ROUTED", "age", "43.25"} <= words
