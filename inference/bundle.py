@@ -115,12 +115,29 @@ def add_bundle(
     card = load_card(source)
     final = target / card.name
     refuse_taken(final)
+    _refuse_links(card)
     try:
         _copy_whole(source, final, python_classes)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise BundleError(f"the bundle cannot be copied: {reason}") from error
     return replace(card, folder=final)
+
+
+def _refuse_links(card: ModelCard) -> None:
+    """Refuse to copy what lies elsewhere under the name of a bundle's file.
+
+    The weights may be a link: their digest says what they are.
+    """
+    root = card.folder.resolve()
+    for item in sorted(card.folder.iterdir()):
+        if not item.is_symlink() or item == card.weights_path:
+            continue
+        if not Path(os.path.realpath(item)).is_relative_to(root):
+            raise BundleError(
+                f"{item.name} is a link that leads out of the bundle: put the file "
+                "itself there"
+            )
 
 
 def _copy_whole(source: Path, final: Path, python_classes: Sequence[str]) -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 from typing import NamedTuple
 
 from inference.card_tables import (
@@ -11,6 +12,8 @@ from inference.card_tables import (
     InputTable,
 )
 
+_LARGE = 10.0  # of a mean or deviation of pixels from 0 to 1
+_SMALLEST_STD = 1e-6
 _DIGITS = re.compile(r"[1-9][0-9]{5,17}")
 _LOINC = re.compile(r"[0-9]{1,7}-[0-9]")
 _UCUM = re.compile(r"[!-~]{1,16}")
@@ -69,6 +72,7 @@ def _input(table: InputTable) -> Iterator[Disagreement]:
             yield _one(f"input.{name}", text, "input.channels")
     if any(value <= 0 for value in table.std):
         yield _one("input.std", "std must be above 0")
+    yield from _scales(table)
     if not 0 <= table.percentiles[0] < table.percentiles[1] <= 100:
         yield _one("input.percentiles", "percentiles must rise within 0 to 100")
     if table.windowing == "model" and len(table.windows) not in {1, table.channels}:
@@ -77,6 +81,27 @@ def _input(table: InputTable) -> Iterator[Disagreement]:
     if table.windowing != "model" and table.windows:
         text = "windows are used with windowing 'model' only"
         yield _one("input.windows", text, "input.windowing")
+
+
+def _scales(table: InputTable) -> Iterator[Disagreement]:
+    """Find normalisations of pixels from 0 to 255, and those that overflow."""
+    # A narrow window brought back to HU has a large mean too, and a tiny std.
+    pairs = zip_longest(table.mean, table.std, fillvalue=1.0)
+    large = [
+        mean if mean > _LARGE else std
+        for mean, std in pairs
+        if std > _LARGE or (mean > _LARGE and std > 1 / _LARGE)
+    ]
+    if large:
+        text = (
+            f"{large[0]:g} is of pixels from 0 to 255; mean and std are of pixels "
+            "from 0 to 1: divide both by 255"
+        )
+        yield _one("input.mean", text, "input.std")
+    small = [std for std in table.std if 0 < std < _SMALLEST_STD]
+    if small:
+        text = f"{small[0]:g} leaves no finite number of a model input"
+        yield _one("input.std", text)
 
 
 def _classes(card: CardFile) -> Iterator[Disagreement]:

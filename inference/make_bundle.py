@@ -22,6 +22,7 @@ from inference.bundle_parts import part_folder, publish, refuse_taken
 from inference.card import CARD_NAME
 from inference.card_text import write_card
 from inference.labels import read_labels, unit_concept
+from inference.plain_file import read_plain
 from inference.verify import examine_bundle
 from inference.vit.fit import count_channels
 from inference.vit.network import default_config
@@ -116,7 +117,7 @@ def _read_weights(path: Path) -> bytes:
             f"{conversion(path.name)}"
         )
     try:
-        return path.read_bytes()
+        return read_plain(path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise BundleError(f"the weights cannot be read: {reason}") from error

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from dicom_node.core.errors import BundleError
+from inference.plain_file import read_plain
 
 
 def read_text(path: Path, name: str, *, limit_bytes: int) -> str:
@@ -12,8 +13,7 @@ def read_text(path: Path, name: str, *, limit_bytes: int) -> str:
         BundleError: it cannot be read, is larger than the limit, or no UTF-8.
     """
     try:
-        with path.open("rb") as file:
-            content = file.read(limit_bytes + 1)
+        content = read_plain(path, at_most=limit_bytes + 1)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise BundleError(f"{name} cannot be read: {reason}") from error

@@ -10,16 +10,38 @@ from safetensors.torch import load as parse_safetensors
 
 from dicom_node.core.errors import BundleError
 from inference.api import ModelCard
+from inference.plain_file import read_plain
 
 State = dict[str, torch.Tensor]
 
 WEIGHTS_NAME = "weights.safetensors"
 
-PICKLE_SUFFIXES = frozenset({".bin", ".ckpt", ".pickle", ".pkl", ".pt", ".pth", ".tar"})
+PICKLE_SUFFIXES = frozenset(
+    {
+        ".bin",
+        ".ckpt",
+        ".dill",
+        ".joblib",
+        ".pickle",
+        ".pkl",
+        ".pt",
+        ".pth",
+        ".tar",
+    }
+)
+_OTHER_SUFFIXES = frozenset(
+    {".gguf", ".h5", ".hdf5", ".keras", ".msgpack", ".npy", ".npz", ".onnx", ".tflite"}
+)
 # A zip file (torch.save since 1.6), or a pickle of protocol 2 to 5.
-_PICKLE_STARTS = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_ZIP = b"PK\x03\x04"
+_PICKLE_STARTS = (_ZIP, b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+_ZIP_NAME = 30  # offset of the first member's name
 _REMEDY = (
     "pickled weights can run code and are refused; save the state dict with "
+    "safetensors.torch.save_file as weights.safetensors"
+)
+_OTHER_REMEDY = (
+    "only safetensors are read; save the state dict with "
     "safetensors.torch.save_file as weights.safetensors"
 )
 _NAMES_SHOWN = 3
@@ -62,6 +84,8 @@ def parse_weights(content: bytes, name: str = WEIGHTS_NAME) -> State:
     Raises:
         BundleError: pickled, or not safetensors; `name` is the file's, for the text.
     """
+    if content.startswith(_ZIP) and b".npy" in content[_ZIP_NAME : 2 * _ZIP_NAME]:
+        raise BundleError(f"{name} is an archive of NumPy: {_OTHER_REMEDY}")
     if content.startswith(_PICKLE_STARTS):
         raise BundleError(f"{name} is a pickle: {_REMEDY}")
     try:
@@ -134,10 +158,12 @@ def read_content(folder: Path) -> bytes:
         BundleError: there is none, or it cannot be read.
     """
     try:
-        return (folder / WEIGHTS_NAME).read_bytes()
+        return read_plain(folder / WEIGHTS_NAME)
     except FileNotFoundError:
         if pickled := pickled_files(folder):
             raise BundleError(f"{pickled[0]}: {_REMEDY}") from None
+        if others := _named(folder, _OTHER_SUFFIXES):
+            raise BundleError(f"{others[0]}: {_OTHER_REMEDY}") from None
         raise BundleError("weights.safetensors is missing") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -146,10 +172,14 @@ def read_content(folder: Path) -> bytes:
 
 def pickled_files(folder: Path) -> list[str]:
     """Name the files of the bundle that are weights in a pickle."""
+    return _named(folder, PICKLE_SUFFIXES)
+
+
+def _named(folder: Path, suffixes: frozenset[str]) -> list[str]:
     return sorted(
         path.name
         for path in (folder.iterdir() if folder.is_dir() else ())
-        if path.suffix.lower() in PICKLE_SUFFIXES
+        if path.suffix.lower() in suffixes
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from dicom_node.core.errors import BundleError
 from dicom_node.core.types import CodedConcept
-from inference.api import Calibration
+from inference.api import Calibration, InputSpec
 from inference.card import examine_card, load_card, write_card
 from tests.unit.inference.cards import PNEUMONIA, make_card
 
@@ -65,6 +65,14 @@ def test_a_card_of_a_regression_is_read_back(tmp_path: Path) -> None:
                 "aggregate_images": "noisy_or",
             },
             "aggregation.images: 'noisy_or' is for probabilities",
+        ),
+        (
+            {"input": InputSpec(size=(64, 64), mean=(123.7,) * 3, std=(58.4,) * 3)},
+            "input.mean: 123.7 is of pixels from 0 to 255",
+        ),
+        (
+            {"input": InputSpec(size=(64, 64), std=(0.5, 0.5, 1e-40))},
+            "input.std: 1e-40 leaves no finite number",
         ),
         (
             {"group_by": "laterality"},

@@ -1,9 +1,11 @@
 """Bundles on disk: found, listed, verified and added."""
 
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dicom_node.core.errors import BundleError
@@ -97,3 +99,50 @@ def test_a_bundle_with_faults_is_not_added(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match="cannot be parsed"):
         add_bundle(folder, tmp_path / "models")
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "card.toml"])
+def test_what_is_no_plain_file_is_refused_and_never_read(
+    tmp_path: Path, name: str
+) -> None:
+    folder = make_bundle(tmp_path / "m").folder
+    (folder / name).unlink()
+    os.mkfifo(folder / name)  # opening it waits for a writer
+    assert f"{name} cannot be read: it is no plain file" in str(verify_bundle(folder))
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/null")
+    assert f"{name} cannot be read: it is no plain file" in str(verify_bundle(folder))
+
+
+def test_weights_larger_than_the_memory_are_refused_before_they_are_read(
+    tmp_path: Path,
+) -> None:
+    card = make_bundle(tmp_path / "m")
+    os.truncate(card.weights_path, 1 << 42)  # no block of it is written
+    (fault,) = verify_bundle(card.folder)
+    assert fault.endswith("it is larger than this machine's memory")
+
+
+def test_a_link_out_of_a_bundle_is_not_followed_by_add(tmp_path: Path) -> None:
+    card = make_bundle(tmp_path / "m")
+    (tmp_path / "secret").write_text("0")
+    (card.folder / "notes").symlink_to(tmp_path / "secret")
+    with pytest.raises(BundleError, match="notes is a link that leads out"):
+        add_bundle(card.folder, tmp_path / "models")
+    assert not (tmp_path / "models" / "m").exists()
+    (card.folder / "notes").unlink()
+    card.weights_path.rename(tmp_path / "blob")  # its digest says what it is
+    card.weights_path.symlink_to(tmp_path / "blob")
+    added = add_bundle(card.folder, tmp_path / "models")
+    assert not added.weights_path.is_symlink()
+
+
+def test_arrays_of_numpy_are_named_for_what_they_are(tmp_path: Path) -> None:
+    card = make_bundle(tmp_path / "m")
+    np.savez(tmp_path / "a.npz", head=np.zeros(3))
+    (tmp_path / "a.npz").rename(card.weights_path)
+    assert "weights.safetensors is an archive of NumPy" in str(
+        verify_bundle(card.folder)
+    )
+    card.weights_path.rename(card.folder / "weights.npz")
+    assert "weights.npz: only safetensors are read" in str(verify_bundle(card.folder))
