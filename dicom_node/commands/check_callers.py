@@ -40,7 +40,8 @@ def looks_at_callers(settings: Settings) -> Iterator[tuple[str, Look]]:
 
 
 def _port(settings: Settings, *, port: int, setting: str) -> str:
-    return look_at(node_place(settings.node.host, port, port_setting=setting))
+    place = node_place(settings.node.host, port, port_setting=setting)
+    return look_at(settings, place)
 
 
 def _tls(settings: Settings) -> str:

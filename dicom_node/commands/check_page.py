@@ -29,7 +29,7 @@ def looks_at_page(settings: Settings) -> Iterator[tuple[str, Look]]:
 
 def _port(settings: Settings) -> str:
     web = settings.web
-    state = look_at_port(web.host, web.port, table="web")
+    state = look_at_port(settings, web.host, web.port, table="web")
     if web.login_required and not web.secure:
         return (
             f"{state}; passwords cross the network in plain text: set web.certificate "

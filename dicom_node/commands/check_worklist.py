@@ -31,7 +31,8 @@ def looks_at_worklist(
 
 def _port(settings: Settings) -> str:
     proxy = settings.worklist.proxy
-    return look_at_port(proxy.host, proxy.port or 0, table="worklist.proxy")
+    port = proxy.port or 0
+    return look_at_port(settings, proxy.host, port, table="worklist.proxy")
 
 
 def _tls(settings: Settings) -> str:

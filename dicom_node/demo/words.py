@@ -55,7 +55,9 @@ def tell_page(story: Story, address: str, *, keep: bool) -> None:
         story.step(f"the page shows the study: {address}")
         story.step("open it in a browser; Ctrl-C ends the node", "bold")
     else:
-        story.step(f"the page was at {address}: --keep leaves it open")
+        story.step(
+            f"the page was at {address}: `make demo KEEP=1`, or --keep, leaves it open"
+        )
 
 
 def finish(

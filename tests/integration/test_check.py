@@ -2,11 +2,13 @@
 
 import json
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dicom_node.cli import main
+from dicom_node.observe.slots import Slot
 from tests.integration.prove.archive import Habits, running_archive
 from tests.peers import free_port
 
@@ -29,9 +31,14 @@ def test_a_port_is_free_or_in_use_and_both_may_be_well(
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        taken = _look(capsys, tmp_path, f"port = {other.getsockname()[1]}")
+        table = f"port = {other.getsockname()[1]}"
+        stranger = _look(capsys, tmp_path, table)
+        with closing(Slot(tmp_path / "data/run/metrics", "receive")):
+            taken = _look(capsys, tmp_path, table)
     assert taken["port"]["good"] is True
     assert "in use" in str(taken["port"]["detail"])
+    assert stranger["port"]["good"] is False
+    assert "stop the other program" in str(stranger["port"]["detail"])
 
 
 def test_a_host_that_is_not_this_machine_is_wrong(

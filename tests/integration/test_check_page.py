@@ -2,11 +2,13 @@
 
 import json
 import socket
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from dicom_node.cli import main
+from dicom_node.observe.slots import Slot
 from tests.certificates import Authority, Wanted
 from tests.peers import free_port
 
@@ -42,7 +44,8 @@ def test_the_page_s_port_is_free_or_in_use(
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        good, detail = look(capsys, tmp_path, f"port = {port}")["page"]
+        with closing(Slot(tmp_path / "data/run/metrics", "receive")):
+            good, detail = look(capsys, tmp_path, f"port = {port}")["page"]
     assert good
     assert "in use" in detail
     assert "web.port" in detail
