@@ -1,5 +1,6 @@
 """What is next: the longest due delivery, a study's revisions in their order."""
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import cache
 
@@ -15,16 +16,22 @@ from dicom_node.core.work import WITHDRAWAL
 _OPEN = (WorkState.QUEUED, WorkState.RUNNING)
 
 
-def next_delivery(now: datetime) -> Query:
+def next_delivery(now: datetime, *, but_to: Collection[str] = ()) -> Query:
     """Return the query for deliveries that may be claimed, the first one first.
 
     That is who has been due for the longest: what is tried or asked again and again
     holds up nobody who waits for a first turn.
+
+    Args:
+        but_to: destinations to leave out.
     """
-    return (
-        select(deliveries)
-        .where(due(deliveries, now), lets_through(now), ~_overtakes())
-        .order_by(deliveries.c.not_before, deliveries.c.queued_at, deliveries.c.id)
+    query = select(deliveries).where(
+        due(deliveries, now), lets_through(now), ~_overtakes()
+    )
+    if but_to:
+        query = query.where(deliveries.c.destination.not_in(sorted(but_to)))
+    return query.order_by(
+        deliveries.c.not_before, deliveries.c.queued_at, deliveries.c.id
     )
 
 

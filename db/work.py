@@ -1,5 +1,6 @@
 """Jobs and deliveries: claimed with a lease, settled by its holder alone."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -92,15 +93,23 @@ def claim_job(
 
 
 def claim_delivery(
-    database: Database, *, owner: str, now: datetime, lease_seconds: float
+    database: Database,
+    *,
+    owner: str,
+    now: datetime,
+    lease_seconds: float,
+    but_to: Collection[str] = (),
 ) -> Delivery | None:
     """Take the oldest delivery that may go out, as `claim_job` takes a job.
 
     Nothing is taken for a destination that is cut off, and nothing of a study before
     what an earlier revision has for the same destination.
+
+    Args:
+        but_to: destinations that have their turn already.
     """
     lease = Lease(owner=owner, until=now + timedelta(seconds=lease_seconds))
-    query = next_delivery(now)
+    query = next_delivery(now, but_to=but_to)
     with database.read() as connection:
         # Look first without a lock: polling must not hold receivers up.
         if connection.execute(query.limit(1)).first() is None:

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from inference.run.in_process import InProcessExecutor
     from inference.run.options import RunOptions
 
-OUTBOX_THREADS_MAX = 4
+OUTBOX_THREADS_MAX = 6
 # Linux writes back after 30 s, a journal commits every 5 s: older files are whole.
 _UNSYNCED_SECONDS = 120.0
 

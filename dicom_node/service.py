@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import FrameType
 from typing import TypeVar
 
@@ -26,6 +26,7 @@ from dicom_node.core.errors import DatabaseError, LostRace
 from dicom_node.core.protocols import Router
 from dicom_node.core.states import Outcome, WorkState
 from dicom_node.core.types import Delivery, Job
+from dicom_node.lanes import Lanes
 
 log = logging.getLogger("dicom_node.service")
 
@@ -235,39 +236,62 @@ def job_loop(
 
 
 def delivery_loop(
-    settings: Settings, outbox: pipeline.Outbox, *, clock: Clock, stop: Stop
+    settings: Settings,
+    outbox: pipeline.Outbox,
+    *,
+    clock: Clock,
+    stop: Stop,
+    lanes: Lanes | None = None,
 ) -> None:
-    """Send reports, one at a time."""
+    """Send reports, one at a time.
+
+    Args:
+        lanes: of all the loops that deliver side by side.
+    """
     owner = lease_owner("deliver")
     lease_seconds = settings.work.lease_seconds
+    own_lanes = lanes or Lanes()
+
+    def claim(but_to: frozenset[str]) -> Delivery | None:
+        return db.work.claim_delivery(
+            outbox.database,
+            owner=owner,
+            now=clock.now(),
+            lease_seconds=lease_seconds,
+            but_to=but_to,
+        )
 
     def step() -> bool:
-        delivery = db.work.claim_delivery(
-            outbox.database, owner=owner, now=clock.now(), lease_seconds=lease_seconds
-        )
-        if delivery is None:
-            return False
-        with kept_lease(
-            outbox.database, delivery, clock=clock, lease_seconds=lease_seconds
-        ):
-            state = pipeline.on_delivery(outbox, delivery)
-        if outbox.counters is not None:
-            waited = (clock.now() - delivery.queued_at).total_seconds()
-            outbox.counters.delivery_tried(
-                delivery.destination, state, waited_seconds=waited
-            )
-        log.log(
-            logging.WARNING if state is WorkState.FAILED else logging.INFO,
-            "delivery tried",
-            extra={
-                "delivery": delivery.delivery_id,
-                "job": delivery.job_id,
-                "destination": delivery.destination,
-                "attempt": delivery.attempt,
-                "status": state.value,
-            },
-        )
+        with own_lanes.turn(claim) as delivery:
+            if delivery is None:
+                return False
+            with kept_lease(
+                outbox.database, delivery, clock=clock, lease_seconds=lease_seconds
+            ):
+                state = pipeline.on_delivery(outbox, delivery)
+        _tell_tried(outbox, delivery, state, now=clock.now())
         return True
 
     with Bell(settings.bells_dir, DELIVER) as bell:
         repeat(stop, step, rest=lambda: bell.wait(stop, settings.work.poll_seconds))
+
+
+def _tell_tried(
+    outbox: pipeline.Outbox, delivery: Delivery, state: WorkState, *, now: datetime
+) -> None:
+    if outbox.counters is not None:
+        waited = (now - delivery.queued_at).total_seconds()
+        outbox.counters.delivery_tried(
+            delivery.destination, state, waited_seconds=waited
+        )
+    log.log(
+        logging.WARNING if state is WorkState.FAILED else logging.INFO,
+        "delivery tried",
+        extra={
+            "delivery": delivery.delivery_id,
+            "job": delivery.job_id,
+            "destination": delivery.destination,
+            "attempt": delivery.attempt,
+            "status": state.value,
+        },
+    )

@@ -22,6 +22,7 @@ from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import ConfigError
 from dicom_node.core.loading import uncollected
 from dicom_node.forked import Role
+from dicom_node.lanes import Lanes
 from dicom_node.loops import Loop, run_loops
 from dicom_node.observe.logs import configure_logs
 from dicom_node.observe.metrics import RECEIVE
@@ -190,8 +191,12 @@ def deliver(options: argparse.Namespace) -> int:
     outbox = replace(app.build_outbox(settings, database), counters=metrics)
     settle_memory()
 
+    lanes = Lanes()
+
     def deliveries() -> None:
-        service.delivery_loop(settings, outbox, clock=SystemClock(), stop=stop)
+        service.delivery_loop(
+            settings, outbox, clock=SystemClock(), stop=stop, lanes=lanes
+        )
 
     def prune() -> None:
         pruning.prune_loop(settings, database, metrics, stop)

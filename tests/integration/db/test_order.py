@@ -5,6 +5,7 @@ from db.engine import Database
 from dicom_node.core.ids import StudyId
 from dicom_node.core.states import ReportKind
 from dicom_node.core.types import Addressee, Delivery, Route, Setback, Settlement
+from dicom_node.lanes import Lanes
 from tests.integration.db.samples import (
     CHEST,
     SENT,
@@ -144,3 +145,29 @@ def test_one_that_is_tried_again_and_again_holds_up_nobody(database: Database) -
     work.requeue(database, first, setback, not_before=after(52), now=after(51))
     assert _uids(_claimed(database, at=60)) == ["2.25.2"]
     assert _uids(_claimed(database, at=60)) == ["2.25.1"]
+
+
+def test_a_destination_that_hangs_has_one_delivery_in_hand_and_holds_up_no_other(
+    database: Database,
+) -> None:
+    _result(database, 1, route=BOTH, study="1.2.3")
+    _result(database, 2, route=BOTH, study="1.2.4")
+    lanes = Lanes()
+
+    def take(but_to: frozenset[str]) -> Delivery | None:
+        return work.claim_delivery(
+            database, owner="w", now=after(50), lease_seconds=1000, but_to=but_to
+        )
+
+    with lanes.turn(take) as hangs:
+        assert hangs is not None
+        for uid in ("2.25.1", "2.25.2"):
+            with lanes.turn(take) as other:
+                assert _uids(other) == [uid]
+                assert other is not None
+                assert other.destination != hangs.destination
+        with lanes.turn(take) as nobody:
+            assert nobody is None  # the rest is for the one that hangs
+    with lanes.turn(take) as following:
+        assert following is not None
+        assert following.destination == hangs.destination
