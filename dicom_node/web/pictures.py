@@ -16,7 +16,7 @@ from dicom_node.core.errors import PixelError
 from dicom_node.web.picture_presets import Asked, Preset, aspect_of, presets_of
 from inference.api import Image
 from inference.pixels.colour import colour_planes
-from inference.pixels.decode import decode_frame
+from inference.pixels.decode import as_decoded, decode_frame
 from inference.pixels.layout import PixelLimits
 from inference.pixels.modality import ModalityFrame, modality_frame
 from inference.pixels.plan import is_inverted
@@ -76,6 +76,7 @@ def read_picture(path: Path, frame_number: int, asked: Asked) -> Picture:
         raise PixelError("there is no frame with this number")
     with np.errstate(all="ignore"):
         stored = decode_frame(source, frame_number - 1)
+        source = as_decoded(source, stored)
         if not source.layout.is_monochrome:
             planes = colour_planes(stored, source.dataset, source.layout)
             return _colour(planes, source, path)
