@@ -38,7 +38,7 @@ def tell(
     if record.accepted:
         log.info("association ended", extra=extra)
     else:
-        log.warning("association rejected", extra=extra)
+        log.warning("association rejected", extra=extra | _offered(record))
     on_association(record)
 
 
@@ -47,18 +47,26 @@ def _tell_contexts(record: AssociationRecord) -> None:
     refused = record.refused_contexts
     if not refused or not record.accepted:  # a rejection has refused them all
         return
-    syntaxes = (uid for context in refused for uid in context.transfer_syntax_uids)
     log.warning(
         "presentation contexts refused",
         extra={
             "ae": record.calling_ae_title,
             "peer": record.peer_address,
-            "contexts": len(refused),
-            "sop_class": _distinct(context.sop_class_uid for context in refused),
-            "transfer_syntax": _distinct(syntaxes),
             "reason": _distinct(context.reason for context in refused),
+            **_offered(record),
         },
     )
+
+
+def _offered(record: AssociationRecord) -> dict[str, object]:
+    """Say what was offered and refused; of a rejection that is everything."""
+    refused = record.refused_contexts
+    syntaxes = (uid for context in refused for uid in context.transfer_syntax_uids)
+    return {
+        "contexts": len(refused),
+        "sop_class": _distinct(context.sop_class_uid for context in refused),
+        "transfer_syntax": _distinct(syntaxes),
+    }
 
 
 def _distinct(texts: Iterable[str]) -> str:

@@ -78,6 +78,18 @@ def test_a_rejected_association_is_one_line(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
+def test_the_line_of_a_rejection_says_who_called_and_what_was_offered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level(logging.INFO):
+        tell(replace(ACCEPTED, accepted=False), lambda record: None)
+    (told,) = caplog.records
+    assert told.__dict__["ae"] == ACCEPTED.calling_ae_title
+    assert told.__dict__["contexts"] == 3
+    assert told.__dict__["sop_class"] == f"{CT},{MR}"
+    assert told.__dict__["transfer_syntax"] == JPEG
+
+
 def test_records_wait_for_a_database_that_is_down() -> None:
     kept: list[AssociationRecord] = []
     back = threading.Event()
