@@ -47,6 +47,9 @@ _ALLOWED: Final = (
     # A UID of the source, which a report must quote as it is: ours begin with 2.25.
     re.compile(r"Illegal root for UID"),
 )
+_TOO_LONG: Final = re.compile(
+    r"VR \[(\w\w)\] = <(.*)> - Length invalid for this VR = <\d+> - expected <= (\d+)$"
+)
 DCIODVFY_SECONDS: Final = 60.0
 
 
@@ -99,7 +102,22 @@ def run_dciodvfy(path: Path) -> list[str]:
 
 
 def _known(line: str) -> bool:
-    return any(pattern.search(line) for pattern in _ALLOWED)
+    return any(pattern.search(line) for pattern in _ALLOWED) or _counts_bytes(line)
+
+
+def _counts_bytes(line: str) -> bool:
+    """Say whether a value is too long for dciodvfy alone.
+
+    It counts the bytes of UTF-8, and all component groups of a name together; the
+    standard counts characters, of each group.
+
+    Source: PS3.5 6.2, table 6.2-1.
+    """
+    found = _TOO_LONG.search(line)
+    if found is None or "\ufffd" in found[2]:
+        return False
+    groups = found[2].split("=") if found[1] == "PN" else [found[2]]
+    return all(len(group) <= int(found[3]) for group in groups)
 
 
 def _header_faults(dataset: Dataset) -> Iterator[str]:

@@ -122,3 +122,19 @@ def test_a_file_that_dciodvfy_cannot_read_is_an_error(tmp_path: Path) -> None:
     path.write_bytes(b"not DICOM at all")
 
     assert run_dciodvfy(path) != []
+
+
+def test_the_length_of_a_value_is_that_of_its_characters(tmp_path: Path) -> None:
+    # PS3.5 6.2: 64 characters, not bytes, and of a name in each component group.
+    name = "Kobayashi^Shinichirou=小林^慎一郎=こばやし^しんいちろう"
+    for accession_number, is_clean in (("A" * 16, True), ("A" * 17, False)):
+        file = write_source(
+            tmp_path / "cr.dcm",
+            SpecificCharacterSet="ISO_IR 192",
+            PatientName=name,
+            StudyDescription="흉" * 64,
+            AccessionNumber=accession_number,
+        )
+        path = tmp_path / "sr.dcm"
+        build_one([file], prediction_for([file])).save_as(path)
+        assert (run_dciodvfy(path) == []) == is_clean
