@@ -1,5 +1,6 @@
 """`show --associations`: who called, how, and what was refused and why."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from dicom_node.commands.screen import console, print_json
 from dicom_node.core.types import AssociationRecord, RefusedContext
 
 _MIB: Final = 1 << 20
+_MOST_NAMED: Final = 4  # SOP classes of contexts that were refused alike
 
 
 def print_associations(
@@ -30,10 +32,8 @@ def print_associations(
         screen.print("nothing was refused" if refused else "nobody has called yet")
     for record in records:
         screen.print(describe(record), markup=False)
-        for context in record.refused_contexts:
-            screen.print(
-                f"    not accepted: {_describe_context(context)}", markup=False
-            )
+        for text in _describe_contexts(record.refused_contexts):
+            screen.print(f"    not accepted: {text}", markup=False)
 
 
 def describe(record: AssociationRecord) -> str:
@@ -57,12 +57,18 @@ def describe(record: AssociationRecord) -> str:
     )
 
 
-def _describe_context(context: RefusedContext) -> str:
-    syntaxes = ", ".join(name_of(uid) for uid in context.transfer_syntax_uids)
-    return (
-        f"{name_of(context.sop_class_uid)} in {syntaxes or 'no transfer syntax'} "
-        f"({context.reason})"
-    )
+def _describe_contexts(refused: Sequence[RefusedContext]) -> Iterator[str]:
+    """Tell in a line what was refused alike: storescu offers 128 contexts by itself."""
+    alike: dict[tuple[tuple[str, ...], str], list[str]] = {}
+    for context in refused:
+        how = (context.transfer_syntax_uids, context.reason)
+        alike.setdefault(how, []).append(name_of(context.sop_class_uid))
+    for (uids, reason), classes in alike.items():
+        named = ", ".join(classes[:_MOST_NAMED])
+        if more := len(classes) - len(classes[:_MOST_NAMED]):
+            named += f" and {more} more (--json names all)"
+        syntaxes = ", ".join(name_of(uid) for uid in uids)
+        yield f"{named} in {syntaxes or 'no transfer syntax'} ({reason})"
 
 
 def name_of(uid: str) -> str:

@@ -110,6 +110,27 @@ def test_every_association_is_told_newest_first(
     ]
 
 
+def test_contexts_that_were_refused_alike_are_one_line(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    classes = [f"1.2.3.{number}" for number in range(6)]
+    offered = [
+        replace(VIDEO, sop_class_uid=uid, transfer_syntax_uids=("1.2.4",))
+        for uid in classes
+    ]
+    record = _record(7, accepted=False, refused_contexts=(*offered, VIDEO))
+    database = db.schema.open_checked(f"sqlite:///{config.parent}/node.db")
+    db.associations.record(database, record)
+    database.close()
+    lines = _lines(capsys, "--config", str(config), "--associations", "--limit", "1")
+    assert lines[1:] == [
+        "    not accepted: 1.2.3.0, 1.2.3.1, 1.2.3.2, 1.2.3.3 and 2 more (--json names "
+        "all) in 1.2.4 (transfer syntaxes not supported)",
+        "    not accepted: Video Photographic Image Storage in MPEG-4 AVC/H.264 High "
+        "Profile / Level 4.1, 1.2.3.4 (transfer syntaxes not supported)",
+    ]
+
+
 def test_refusals_alone_can_be_asked_for(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
