@@ -56,9 +56,11 @@ class Watch:
         if job["state"] == WorkState.RUNNING:
             text = f"{name}: the model {job['model']} looks at it"
             self._once((*where, "running"), text, "dim")
-        if job["state"] in {WorkState.DONE, WorkState.FAILED}:
+        # The report is on its way before the job is done: its pictures come later.
+        known = job["state"] == WorkState.RUNNING and job["outcome"] is not None
+        if known or job["state"] in {WorkState.DONE, WorkState.FAILED}:
             text, style = describe_job(job)
-            self._once((*where, job["state"]), f"{name}: {text}", style)
+            self._once((*where, "found", text), f"{name}: {text}", style)
 
     def _tell_delivery(
         self, where: tuple[str, ...], name: str, delivery: DeliverySummary

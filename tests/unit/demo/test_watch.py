@@ -97,6 +97,19 @@ def test_each_change_is_told_once_in_order() -> None:
     assert (watch.answered, watch.total) == (1, 1)
 
 
+def test_what_was_found_is_told_before_its_report_is_delivered() -> None:
+    sent = delivery("DONE", "0x0000")
+    told, _ = _watch(
+        study("ROUTED", job("RUNNING", "present", sent)),
+        study("ROUTED", job("DONE", "present", sent)),
+    )
+    assert told == [
+        "a chest: the model cxr looks at it",
+        "a chest: Pneumonia Present (probability 0.93)",
+        "a chest: its report is in the PACS, which answered 0x0000",
+    ]
+
+
 def test_a_study_waits_for_its_delivery() -> None:
     _, watch = _watch(study("ROUTED", job("DONE", "absent", delivery("QUEUED", None))))
 
