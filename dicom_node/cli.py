@@ -12,6 +12,7 @@ from typing import NoReturn
 from dicom_node import __version__
 from dicom_node.commands import models_options, users_options
 from dicom_node.commands.carry_out import EXIT_USAGE, carry_out
+from dicom_node.core.errors import NodeError
 from dicom_node.core.loading import uncollected
 from dicom_node.streams import hold_standard_streams
 
@@ -42,7 +43,15 @@ def _run(options: argparse.Namespace) -> int | None:
     with uncollected():
         loaded = importlib.import_module(f"dicom_node.commands.{module}")
     run = getattr(loaded, function)
-    code: int | None = run(options)
+    try:
+        code: int | None = run(options)
+    except OSError as error:
+        if not isinstance(error.filename, str):
+            raise  # of no file: where it came from is all that would help
+        raise NodeError(
+            f"{error.filename} cannot be used ({error.strerror}): correct the path, "
+            "or what this user may read and write"
+        ) from None
     return code
 
 

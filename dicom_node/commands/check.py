@@ -116,6 +116,12 @@ def _look(what: str, look: Callable[[Settings], str], settings: Settings) -> Fin
         return Finding(what=what, good=True, detail=look(settings))
     except NodeError as error:
         return Finding(what=what, good=False, detail=str(error))
+    except OSError as error:  # most often of a folder that another user owns
+        detail = (
+            f"{error.filename or what} cannot be looked at ({error.strerror}): correct "
+            "the path, or check as the user that the node runs as"
+        )
+        return Finding(what=what, good=False, detail=detail)
 
 
 def _disk(settings: Settings) -> str:

@@ -60,6 +60,17 @@ def test_a_data_folder_that_cannot_be_made_is_wrong(
     assert "node.data_dir" in str(found["disk"]["detail"])
 
 
+def test_what_this_user_may_not_look_at_is_wrong_and_the_rest_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # A name that no file system takes fails for root as well, as rights do for others.
+    found = _look(capsys, tmp_path, f'data_dir = "{"n" * 300}"')
+    for what in ("disk", "database"):
+        assert found[what]["good"] is False
+        assert "as the user that the node runs as" in str(found[what]["detail"])
+    assert found["codecs"]["good"] is True
+
+
 @pytest.mark.parametrize(
     ("models", "said"),
     [

@@ -22,3 +22,13 @@ def test_wrong_usage_is_one_sentence_with_the_remedy(
     assert (ended.value.code, shown.out, shown.err.count("\n")) == (2, "", 1)
     assert shown.err.startswith(said)
     assert "--help` tells" in shown.err
+
+
+def test_a_path_that_cannot_be_used_is_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    # Too long for every file system; what a user may not enter ends in the same way.
+    assert main(["send", "n" * 300, "--to", "127.0.0.1:104"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "(File name too long): correct the path" in said
