@@ -168,7 +168,7 @@ def stamp_bundle(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
     """
     try:
         with os.scandir(folder) as entries:
-            found = [(entry.name, entry.stat()) for entry in entries]
+            found = [(entry.name, _stat(entry)) for entry in entries]
     except OSError as error:
         raise BundleError(f"the folder of {CARD_NAME} cannot be read") from error
     return tuple(
@@ -176,3 +176,11 @@ def stamp_bundle(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
             (name, stat.st_mtime_ns, stat.st_size, stat.st_ino) for name, stat in found
         )
     )
+
+
+def _stat(entry: os.DirEntry[str]) -> os.stat_result:
+    """Look behind a link, if there is something."""
+    try:
+        return entry.stat()
+    except FileNotFoundError:
+        return entry.stat(follow_symlinks=False)

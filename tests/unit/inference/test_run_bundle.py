@@ -14,6 +14,7 @@ from inference.bundle import (
     find_bundle,
     list_bundles,
     shipped_folder,
+    stamp_bundle,
     verify_bundle,
 )
 from tests.unit.inference.cards import make_bundle, make_card, write_bundle
@@ -146,3 +147,11 @@ def test_arrays_of_numpy_are_named_for_what_they_are(tmp_path: Path) -> None:
     )
     card.weights_path.rename(card.folder / "weights.npz")
     assert "weights.npz: only safetensors are read" in str(verify_bundle(card.folder))
+
+
+def test_a_stray_link_that_leads_nowhere_stops_no_model(tmp_path: Path) -> None:
+    folder = make_bundle(tmp_path / "m").folder
+    before = stamp_bundle(folder)
+    (folder / "old-notes").symlink_to("gone")
+    assert verify_bundle(folder) == []
+    assert set(before) < set(stamp_bundle(folder))
