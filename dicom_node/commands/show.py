@@ -186,7 +186,7 @@ def _print_decision(screen: Console, decision: DecisionStory) -> None:
         attribute = f" ({verdict.attribute})" if verdict.attribute else ""
         screen.print(
             f"  {mark} route '{verdict.route}' {verdict.rule}{attribute} "
-            f"{verdict.detail}",
+            f"{verdict.detail}".rstrip(),
             markup=False,
         )
 
