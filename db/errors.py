@@ -15,7 +15,7 @@ _INTEGRITY: Final = ("SQLITE_CONSTRAINT", "23")
 _REMEDIES: Final = {
     "SQLITE_BUSY": "another process holds it for too long",
     "SQLITE_CANTOPEN": "there is none that this user may open: "
-    "`dicom-node serve` or `dicom-node migrate` makes one, else correct database.url",
+    "run `dicom-node serve` or `dicom-node migrate`, or correct database.url",
     "SQLITE_CORRUPT": "the file is damaged: restore it from a backup",
     "SQLITE_FULL": "the disk is full: free some space",
     "SQLITE_IOERR": "the disk reports an error",
