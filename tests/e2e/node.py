@@ -28,6 +28,7 @@ class NodeSettings:
         database: SQLAlchemy URL, "" for SQLite in the node's folder.
         routes: TOML instead of the one route that sends everything to `model`.
         extra: further TOML at the end of the file.
+        python_classes: glob of classes that cards may name.
     """
 
     folder: Path
@@ -40,6 +41,7 @@ class NodeSettings:
     drain_seconds: float = 20.0
     routes: str = ""
     extra: str = ""
+    python_classes: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -235,6 +237,7 @@ def render(settings: NodeSettings) -> str:
         "retry_longest_seconds = 2\n"
         f"drain_seconds = {settings.drain_seconds}\n"
         f'[models]\nfolder = "{settings.models}"\ndevice = "cpu"\nthreads = 1\n'
+        f'python_classes = ["{settings.python_classes}"]\n'
         f"{tables}"
         f"{settings.routes or everything}"
         f"{settings.extra}"

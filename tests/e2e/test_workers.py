@@ -19,6 +19,8 @@ from tests.e2e.node import Node, NodeSettings
 from tests.e2e.pacs import StandInPacs
 from tests.peers import wait_until
 
+OWN = "tests.unit.inference.own_models"
+
 
 def _workers(node: Node) -> dict[str, int]:
     """Return the process id of each worker by its number."""
@@ -74,9 +76,8 @@ def test_two_workers_share_the_queue_and_one_goes_on_without_the_other(
 
 
 @contextmanager
-def _held_in_loading(bundle: Path) -> Iterator[None]:
-    """Wait until a worker reads the weights, and keep it there."""
-    pipe = bundle / "weights.safetensors"
+def _held_in_loading(pipe: Path) -> Iterator[None]:
+    """Wait until a worker loads a model that reads from a pipe, and keep it there."""
 
     def opened() -> int | None:
         try:
@@ -92,13 +93,25 @@ def _held_in_loading(bundle: Path) -> Iterator[None]:
 
 
 def test_sigterm_ends_a_worker_that_loads_its_model_at_once(
-    settings: NodeSettings, start_node: StartNode, tmp_path: Path
+    settings: NodeSettings,
+    start_node: StartNode,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bundle = write_bundle(tmp_path / "models")
-    (bundle / "weights.safetensors").unlink()
-    os.mkfifo(bundle / "weights.safetensors")
-    node = start_node(replace(settings, models=bundle.parent))
-    with _held_in_loading(bundle):
+    card = (bundle / "card.toml").read_text()
+    own = f'python_class = "{OWN}:SlowToLoad"\n'
+    lines = card.splitlines(keepends=True)
+    kept = [line for line in lines if not line.startswith("options")]
+    named = [own if line.startswith("architecture") else line for line in kept]
+    (bundle / "card.toml").write_text("".join(named))
+    pipe = tmp_path / "held"
+    os.mkfifo(pipe)
+    monkeypatch.setenv("HELD_IN_LOADING", str(pipe))
+    node = start_node(
+        replace(settings, models=bundle.parent, python_classes=f"{OWN}.*")
+    )
+    with _held_in_loading(pipe):
         begun = time.monotonic()
         assert node.stop() == 0
         assert time.monotonic() - begun < settings.drain_seconds / 2

@@ -1,6 +1,8 @@
 """Classes that cards of the tests name: good ones and bad ones."""
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -24,6 +26,14 @@ class MeanModel(CardModel):
             scores[:, None], len(self.card.classes), axis=1
         ).astype(np.float32)
         return repeated
+
+
+class SlowToLoad(MeanModel):
+    """Loads for as long as whoever opened the pipe HELD_IN_LOADING lets it."""
+
+    def load(self, device: str) -> None:
+        Path(os.environ["HELD_IN_LOADING"]).read_bytes()
+        super().load(device)
 
 
 class NaNModel(MeanModel):
