@@ -233,7 +233,7 @@ def render(settings: NodeSettings) -> str:
         f"{database}"
         "[receive]\nmin_free_bytes = 1000000\n"
         f"[study]\nquiet_seconds = {settings.quiet_seconds}\n"
-        "[work]\npoll_seconds = 0.1\nlease_seconds = 6\nretry_first_seconds = 1\n"
+        "[work]\npoll_seconds = 0.5\nlease_seconds = 6\nretry_first_seconds = 1\n"
         "retry_longest_seconds = 2\n"
         f"drain_seconds = {settings.drain_seconds}\n"
         f'[models]\nfolder = "{settings.models}"\ndevice = "cpu"\nthreads = 1\n'
