@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from threading import Lock
 
@@ -21,7 +22,7 @@ from inference.guard.guard import Guard
 from inference.pixels.layout import PixelLimits
 from inference.provenance import describe_machinery, trace
 from inference.run.images import Line, Machine
-from inference.run.options import RunOptions
+from inference.run.options import RunOptions, in_passing_thread
 from inference.run.outcome import settle_outcome
 from inference.run.parameters import describe_engine, describe_run, engine_of
 from inference.select.choose import select
@@ -190,7 +191,7 @@ class InProcessExecutor:
             del self._warm[name]
             self._let_go(name, warm)
         model = create_model(card, self._python_classes, self._options.wish)
-        model.load(self._options.device)
+        in_passing_thread(partial(model.load, self._options.device))
         line = Line(model, self._machine, threads=self._threads)
         self._warm[name] = _Warm(line, model, stamp)
         return self._warm[name]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from pydicom.data import get_testdata_file
 
 from dicom_node.core.errors import BundleError, InferenceError
@@ -19,12 +20,13 @@ from inference.card import load_card
 from inference.pixels.frames import open_image, windowed_frame
 from inference.run.images import Line, Machine
 from inference.run.in_process import InProcessExecutor
-from inference.run.options import RunOptions
+from inference.run.options import RunOptions, in_passing_thread, use_threads
 from inference.run.outcome import settle_outcome, summarise
 from inference.select.choose import select
 from inference.select.frames import choose_frames
 from inference.select.selection import Choice
 from inference.vit.model import TimmModel
+from tests.peers import wait_until
 from tests.unit.inference.cards import PNEUMONIA, make_bundle, write_bundle
 from tests.unit.inference.studies import HEADER, make_file, write_image
 
@@ -270,3 +272,17 @@ def test_an_image_that_the_model_fails_on_does_not_take_its_batch_along(
     assert [image.error for image in images] == ["", "not a number", ""]
     with pytest.raises(InferenceError):
         _evaluate(_Picky(card, retryable=True), choices)
+
+
+def test_what_computes_in_passing_leaves_no_team_of_threads_behind() -> None:
+    def threads() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    def compute() -> int:
+        use_threads(4)
+        torch.ones(1 << 22).sqrt().sum()
+        return threads()
+
+    before = threads()
+    assert in_passing_thread(compute) >= before + 4  # itself and three of its team
+    wait_until(lambda: threads() <= before, what="its team has ended")
