@@ -3,7 +3,7 @@
 import contextlib
 import os
 import sys
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn, TextIO
 
 _LAST: Final = 2
 
@@ -19,11 +19,15 @@ def hold_standard_streams() -> None:
     os.close(number)
     # The interpreter has None for a closed one.
     if sys.stdin is None:
-        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - never closed
+        sys.stdin = _stream(0, "r")
     if sys.stdout is None:
-        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - never closed
+        sys.stdout = _stream(1, "w")
     if sys.stderr is None:
-        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - never closed
+        sys.stderr = _stream(2, "w")
+
+
+def _stream(number: int, mode: Literal["r", "w"]) -> TextIO:
+    return open(number, mode, encoding="utf-8", closefd=False)
 
 
 def flush_standard_streams() -> None:

@@ -12,8 +12,8 @@ from dicom_node.core.errors import ConfigError
 _COUNT = "import torch; print(torch.cuda.device_count())"
 _COUNT_SECONDS = 120.0
 # Threads of a model that wait for one another would spin, and take the cores from those
-# that decode. So many turns they do, about a millisecond: to sleep between two layers
-# costs a model a sixth of its speed.
+# that decode. So many turns they do: to sleep between two layers costs a model a sixth
+# of its speed.
 _CALM = {"OMP_WAIT_POLICY": "passive", "GOMP_SPINCOUNT": "1000000"}
 
 

@@ -95,17 +95,28 @@ def listed_images(
 
     Without a finding: the images that were looked at, in their order.
     """
-    chosen = [
+    chosen = strongest_named(evidence, finding)
+    return tuple(image_reference(*pair) for pair in chosen[:MAX_LISTED_IMAGES])
+
+
+def strongest_named(
+    evidence: Evidence, finding: Finding | None
+) -> list[tuple[ImageResult, InputFile]]:
+    """Return what `strongest_first` does, but for images that no item can name."""
+    return [
         pair
         for pair in strongest_first(evidence, finding)
         if can_be_named(pair[0].sop_instance_uid)
     ]
-    return tuple(image_reference(*pair) for pair in chosen[:MAX_LISTED_IMAGES])
 
 
 def can_be_named(sop_instance_uid: str) -> bool:
-    """Say whether an IMAGE item may hold the UID; with one that PS3.5 9.1 does not
-    allow, dcmtk reads nothing of the whole document."""
+    """Say whether an IMAGE item may hold the UID.
+
+    Of a document with one that is not allowed, dcmtk reads nothing.
+
+    Source: PS3.5 9.1.
+    """
     return bool(_LEGAL_UID.fullmatch(sop_instance_uid))
 
 

@@ -16,10 +16,9 @@ from dicom_node.report.encoding import finished_report
 from dicom_node.report.evidence import (
     Evidence,
     ImageReference,
-    can_be_named,
     evidence_items,
     gather_evidence,
-    strongest_first,
+    strongest_named,
 )
 from dicom_node.report.finding import label
 from dicom_node.report.header import (
@@ -160,12 +159,7 @@ def select_key_images(
 
 def _of_finding(evidence: Evidence, finding: Finding) -> Iterator[ImageReference]:
     index = finding.class_index
-    chosen = [
-        pair
-        for pair in strongest_first(evidence, finding)
-        if can_be_named(pair[0].sop_instance_uid)
-    ]
-    for place, (result, file) in enumerate(chosen):
+    for place, (result, file) in enumerate(strongest_named(evidence, finding)):
         known = index is not None and index < len(result.scores)
         if place > 0 and not (known and _reaches(result, finding)):
             return

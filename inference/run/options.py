@@ -77,7 +77,7 @@ def in_passing_thread(work: Callable[[], T]) -> T:
     """Call what computes in a thread that ends with it, and its OpenMP team with it.
 
     Each thread that computes has a team. With more threads in teams than cores, GNU
-    OpenMP lets those who wait sleep at once, which costs a model a fifth of its speed.
+    OpenMP lets those who wait sleep at once: a fifth of the time, seen on two cores.
     """
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="load") as thread:
         return thread.submit(work).result()

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Thread, current_thread
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -26,6 +27,16 @@ class MeanModel(CardModel):
             scores[:, None], len(self.card.classes), axis=1
         ).astype(np.float32)
         return repeated
+
+
+class LoadedIn(MeanModel):
+    """Remembers the thread that loaded it."""
+
+    thread: Thread
+
+    def load(self, device: str) -> None:
+        LoadedIn.thread = current_thread()
+        super().load(device)
 
 
 class SlowToLoad(MeanModel):

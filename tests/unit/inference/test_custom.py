@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from threading import current_thread
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ from safetensors.numpy import save_file
 from dicom_node.core.errors import BundleError, InferenceError, ScoreError
 from inference.api import ModelCard
 from inference.custom import ClassModel, create_model
+from inference.run.in_process import InProcessExecutor
 from inference.verify import examine_bundle
 from tests.unit.inference.cards import make_card, write_bundle
+from tests.unit.inference.own_models import LoadedIn
 
 MODULE = "tests.unit.inference.own_models"
 ALLOWED = (f"{MODULE}.*",)
@@ -120,3 +123,12 @@ def test_verify_says_when_a_class_is_not_allowed(tmp_path: Path) -> None:
     (fault,) = examine_bundle(card.folder).faults
     assert "models.python_classes" in fault
     assert examine_bundle(card.folder, ALLOWED).faults == ()
+
+
+def test_the_thread_that_loads_a_model_has_ended_when_it_runs(tmp_path: Path) -> None:
+    card = _bundle(tmp_path / "m", f"{MODULE}:LoadedIn")
+    executor = InProcessExecutor(tmp_path, python_classes=ALLOWED)
+    executor.warm([card.name])
+    executor.close()
+    assert LoadedIn.thread is not current_thread()
+    assert not LoadedIn.thread.is_alive()
