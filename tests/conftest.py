@@ -8,11 +8,27 @@ import pytest
 
 from tests.orthanc import Orthanc, OrthancSettings, start_orthanc
 from tests.peers import Machine, StoreScp, running_storescp
+from tests.starter import Starter
 
 # Tests share the cores: threads of a model that wait for one another sleep, for
 # spinning takes the core from the one they wait for. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+
+_STARTER = pytest.StashKey[Starter]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start what starts nodes, once for all workers."""
+    if not hasattr(config, "workerinput"):
+        config.stash[_STARTER] = Starter()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End what starts nodes."""
+    if _STARTER in config.stash:
+        config.stash[_STARTER].close()
 
 
 @pytest.fixture

@@ -16,9 +16,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import SystemRandom
+from tempfile import TemporaryFile
 from typing import TypeVar
 
 import pytest
+
+from tests.starter import Running, fork_node
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "DICOM_NODE_TEST_DATA"
@@ -195,7 +198,7 @@ def dcmsend(
 class ToolProcess:
     """A program that runs beside the test; stopped by its process id."""
 
-    process: subprocess.Popen[str]
+    process: Running
     log: Path
 
     def output(self) -> str:
@@ -232,6 +235,45 @@ def start_tool(
             cwd=cwd,
         )
     return ToolProcess(process=process, log=log)
+
+
+def start_node(
+    arguments: Sequence[str | Path],
+    *,
+    log: Path,
+    environment: dict[str, str] | None = None,
+) -> ToolProcess:
+    """Start `dicom-node` with its output in `log`, see `tests.starter`."""
+    with log.open("ab") as output:
+        process = fork_node(
+            [str(part) for part in arguments],
+            output=output.fileno(),
+            errors=output.fileno(),
+            environment={**os.environ, **(environment or {})},
+        )
+    return ToolProcess(process=process, log=log)
+
+
+def run_node(
+    arguments: Sequence[str | Path], *, seconds: float = 60.0
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of `dicom-node` to its end; see `tests.starter`."""
+    words = [str(part) for part in arguments]
+    with TemporaryFile("w+") as output, TemporaryFile("w+") as errors:
+        process = fork_node(
+            words,
+            output=output.fileno(),
+            errors=errors.fileno(),
+            environment=os.environ,
+        )
+        try:
+            code = process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(words, code, output.read(), errors.read())
 
 
 @dataclass(slots=True, kw_only=True)

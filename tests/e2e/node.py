@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from dicom_node.cli import main
-from tests.peers import PROJECT, Address, ToolProcess, start_tool, wait_until
+from tests.peers import (
+    PROJECT,
+    Address,
+    ToolProcess,
+    run_node,
+    start_node,
+    start_tool,
+    wait_until,
+)
 
 FINISHED = {"DONE", "FAILED", "CANCELLED"}
 
@@ -29,6 +37,7 @@ class NodeSettings:
         routes: TOML instead of the one route that sends everything to `model`.
         extra: further TOML at the end of the file.
         python_classes: glob of classes that cards may name.
+        own_interpreter: started as users start it; else forked (`tests.starter`).
     """
 
     folder: Path
@@ -42,6 +51,7 @@ class NodeSettings:
     routes: str = ""
     extra: str = ""
     python_classes: str = ""
+    own_interpreter: bool = False
 
 
 @dataclass(slots=True, kw_only=True)
@@ -82,9 +92,11 @@ class Node:
         """Start `serve` without waiting for it."""
         self.write_configuration()
         log = self.settings.folder / "serve.log"
-        self.tool = start_tool(
-            [*_command("serve"), "--config", self.configuration], log=log, cwd=PROJECT
-        )
+        words: list[str | Path] = ["serve", "--config", self.configuration]
+        if self.settings.own_interpreter:
+            self.tool = start_tool([*_command(), *words], log=log, cwd=PROJECT)
+        else:
+            self.tool = start_node(words, log=log)
         return self.tool
 
     def start(self) -> "Node":
@@ -140,8 +152,11 @@ class Node:
         self, *arguments: str, seconds: float = 60
     ) -> subprocess.CompletedProcess[str]:
         """Run another sub-command on this node's configuration."""
+        words = [*arguments, "--config", str(self.configuration)]
+        if not self.settings.own_interpreter:
+            return run_node(words, seconds=seconds)
         return subprocess.run(
-            [*_command(*arguments), "--config", str(self.configuration)],
+            _command(*words),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

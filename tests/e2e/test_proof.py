@@ -1,7 +1,6 @@
 """Every kind of object ends up in a real PACS, proven, and not one of them twice."""
 
 import signal
-import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,13 +19,12 @@ from tests.e2e.node import Node, NodeSettings, is_settled
 from tests.e2e.pacs import StandInPacs
 from tests.orthanc import Orthanc, OrthancSettings
 from tests.peers import (
-    PROJECT,
     Address,
     Machine,
     ToolProcess,
     free_port,
     run_tool,
-    start_tool,
+    start_node,
     storescu,
     wait_until,
 )
@@ -175,14 +173,7 @@ def test_an_archive_that_dies_before_it_commits_is_asked_when_it_is_back(
 
 
 def _another_deliver_role(node: Node, log: Path) -> ToolProcess:
-    return start_tool(
-        [
-            *(sys.executable, "-m", "dicom_node", "deliver"),
-            *("--config", node.configuration),
-        ],
-        log=log,
-        cwd=PROJECT,
-    )
+    return start_node(["deliver", "--config", node.configuration], log=log)
 
 
 def test_two_deliver_roles_on_one_postgresql_send_nothing_twice(

@@ -3,7 +3,6 @@
 import os
 import signal
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -13,13 +12,12 @@ from tests.e2e.images import make_radiograph, new_study_uid, save
 from tests.integration.receive.wire import A_ASSOCIATE_AC, CT, EXPLICIT, RawPeer
 from tests.integration.receive.wire import associate_rq as request
 from tests.peers import (
-    PROJECT,
     Address,
     ToolProcess,
     accepts,
     echoscu,
     free_port,
-    start_tool,
+    start_node,
     storescu,
     wait_until,
 )
@@ -57,9 +55,8 @@ def running(folder: Path) -> Iterator[Receivers]:
         f"max_associations = {LIMIT}\nmin_free_bytes = 0\n"
         "[work]\ndrain_seconds = 5\n"
     )
-    command = [sys.executable, "-m", "dicom_node", "receive"]
-    command += ["--config", str(configuration)]
-    tool = start_tool(command, log=folder / "receive.log", cwd=PROJECT)
+    words = ("receive", "--config", configuration)
+    tool = start_node(words, log=folder / "receive.log")
     node = Receivers(tool, address, folder / "data")
     try:
         wait_until(lambda: accepts(address.port), what="the port listens", seconds=60)

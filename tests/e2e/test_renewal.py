@@ -2,7 +2,6 @@
 
 import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pynetdicom.sop_class import Verification  # type: ignore[attr-defined]  # p
 from dicom_node.cli import main
 from dicom_node.core.tls import TLSFiles, outgoing_context
 from tests.certificates import Authority, Wanted
-from tests.peers import PROJECT, ToolProcess, accepts, free_port, start_tool, wait_until
+from tests.peers import ToolProcess, accepts, free_port, start_node, wait_until
 
 PROCESSES = 2
 IN_A_ROW = 8  # connections, so that each process is met
@@ -71,11 +70,7 @@ def receiving(folder: Path) -> Iterator[Port]:
         '[[peers]]\nae_title = "CT1"\ncertificate_subject = "CN=ct1"\n'
     )
     role = ("receive", "--config", configuration)
-    tool = start_tool(
-        (sys.executable, "-m", "dicom_node", *role),
-        log=folder / "receive.log",
-        cwd=PROJECT,
-    )
+    tool = start_node(role, log=folder / "receive.log")
     try:
         wait_until(lambda: accepts(number), what="the port listens")
         yield Port(tool, number, authority, configuration)

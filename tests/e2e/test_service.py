@@ -79,7 +79,7 @@ def test_check_names_a_destination_that_does_not_answer(
 def test_a_new_node_is_ready_empty_and_loads_torch_in_its_worker_alone(
     settings: NodeSettings, start_node: StartNode
 ) -> None:
-    node = start_node(settings)
+    node = start_node(dataclasses.replace(settings, own_interpreter=True))
     assert echoscu(node.address)
     listed = node.cli("studies", "--json")
     assert listed.returncode == 0

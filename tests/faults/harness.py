@@ -20,6 +20,7 @@ from tests.faults.instances import make_study
 from tests.faults.processes import Resources, connections, resources, tree
 from tests.faults.senders import Association, SenderLog
 from tests.peers import PROJECT, Address, wait_until
+from tests.starter import Running, fork_node
 
 FAULT_VARIABLE = "DICOM_NODE_FAULT"
 GOOD_PEER = "127.0.0.2"
@@ -40,6 +41,8 @@ class FaultNode:
         role: "receive" or "serve".
         database: a PostgreSQL URL, "" for SQLite in `data_dir`.
         more: further TOML at the end of the configuration.
+        own_interpreter: started as users start it, for tests that look at memory;
+            else forked (`tests.starter`).
     """
 
     folder: Path
@@ -48,8 +51,9 @@ class FaultNode:
     role: str = "receive"
     database: str = ""
     more: str = ""
+    own_interpreter: bool = False
     port: int = 0
-    process: subprocess.Popen[bytes] | None = None
+    process: Running | None = None
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -72,7 +76,7 @@ class FaultNode:
         return Address(port=self.port)
 
     @property
-    def running(self) -> subprocess.Popen[bytes]:
+    def running(self) -> Running:
         """The process that was started."""
         if self.process is None:
             raise RuntimeError("the node was never started")
@@ -110,18 +114,27 @@ class FaultNode:
         """Start without waiting."""
         self.configuration.write_text(self._render())
         named = {FAULT_VARIABLE: fault} if fault else {}
-        own = [sys.executable, "-m", "dicom_node", self.role, "--config"]
+        words = [self.role, "--config", str(self.configuration)]
+        variables = {**os.environ, **named, **(environment or {})}
         with (
             (self.folder / "out.txt").open("wb") as out,
             (self.folder / "log.jsonl").open("wb") as log,
         ):
+            if not wrapper and not self.own_interpreter:
+                self.process = fork_node(
+                    words,
+                    output=out.fileno(),
+                    errors=log.fileno(),
+                    environment=variables,
+                )
+                return
             self.process = subprocess.Popen(
-                [*wrapper, *own, str(self.configuration)],
+                [*wrapper, sys.executable, "-m", "dicom_node", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=log,
                 cwd=PROJECT,
-                env={**os.environ, **named, **(environment or {})},
+                env=variables,
             )
 
     def _listening(self) -> int:

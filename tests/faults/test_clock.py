@@ -31,7 +31,7 @@ def test_a_clock_that_jumps_ends_no_association_and_loses_nothing(
     ) as measured:
         clock = tmp_path / "clock"
         clock.write_text("+0\n")
-        node = make_node().start(
+        node = make_node(own_interpreter=True).start(
             environment={
                 "LD_PRELOAD": str(_libfaketime()),
                 "FAKETIME_TIMESTAMP_FILE": str(clock),

@@ -34,6 +34,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaultNode]:
     """A node with short timeouts, used once so that its pools are full."""
     node = FaultNode(
         folder=tmp_path_factory.mktemp("links"),
+        own_interpreter=True,
         tables={
             "receive": {
                 "acse_timeout_seconds": TIMEOUT_SECONDS,

@@ -1,5 +1,6 @@
 """More than the node can take, and being told to stop meanwhile (F17, F21, R8, R9)."""
 
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -38,7 +39,7 @@ def test_twenty_senders_at_once_are_all_answered(
         how="raw senders, one association each",
         expected="200 of 200 heard 0x0000, p99 under 2 s, memory within its limit",
     ) as measured:
-        node = make_node().start()
+        node = make_node(own_interpreter=True).start()
         node.serve_seconds(log)
         study = make_study(200, size_bytes=500_000)
         with watched_peak(node.running.pid) as peak:
@@ -66,7 +67,9 @@ def test_senders_beyond_the_limit_are_told_to_come_again_and_all_get_in(
         how="max_associations 4; each sender tries until it is let in",
         expected="the rest refused at the association, nothing lost",
     ) as measured:
-        node = make_node(tables={"receive": {"max_associations": 4}}).start()
+        node = make_node(
+            own_interpreter=True, tables={"receive": {"max_associations": 4}}
+        ).start()
         hands = [make_study(10, size_bytes=200_000) for _ in range(12)]
         answers: list[tuple[int, ...]] = []
 
@@ -122,12 +125,12 @@ def test_sigterm_under_load_finishes_what_is_in_progress_and_takes_no_more(
         how="160 images over 4 associations, SIGTERM after 20 answers",
         expected="all 160 answered, new connections refused, exit 0",
     ) as measured:
-        node = make_node().start()
+        node = make_node(own_interpreter=True).start()
         study = make_study(160, size_bytes=200_000)
         with sending(node.port, log, study, associations=4):
             wait_until(lambda: len(log.sent) >= 20, what="20 answers", every=0.002)
             begun = time.monotonic()
-            node.running.terminate()
+            node.running.send_signal(signal.SIGTERM)
             wait_until(lambda: not accepts(node.port), what="no new ones", every=0.01)
             in_progress = len(log.sent) < len(study)
             code = node.running.wait(60)
@@ -149,7 +152,9 @@ def test_sigterm_does_not_wait_for_ever_for_a_sender_that_never_ends(
         how="drain_seconds 2; another association sends without end",
         expected="exit 0 within 2 s and a little, what was acknowledged is kept",
     ) as measured:
-        node = make_node(tables={"work": {"drain_seconds": 2.0}}).start()
+        node = make_node(
+            own_interpreter=True, tables={"work": {"drain_seconds": 2.0}}
+        ).start()
         stalled = Association.open(node.port, log)
         stalled.connection.sendall(b"\4\0\0\0\x10\0")
         with sending(node.port, log, make_study(5_000, size_bytes=256)):
@@ -174,7 +179,7 @@ def test_memory_threads_and_descriptors_stay_flat_over_many_images(
         how="8 senders, 32 kB images, every tenth sender drops instead of releasing",
         expected="0 lost, memory grows less than 5 % after the warm-up",
     ) as measured:
-        node = make_node().start()
+        node = make_node(own_interpreter=True).start()
         node.warm_up(log)
         _soak(node, log, SOAK_IMAGES // 3)
         before = node.settled()

@@ -16,7 +16,15 @@ import db.schema
 from dicom_node.observe.metrics import ReceiveMetrics
 from tests.faults.postgres_server import running_postgres
 from tests.integration.web.site import Answer, Site
-from tests.peers import PROJECT, Machine, accepts, free_port, start_tool, wait_until
+from tests.peers import (
+    Machine,
+    accepts,
+    free_port,
+    run_node,
+    start_node,
+    start_tool,
+    wait_until,
+)
 
 StartWeb = Callable[..., Site]
 _BEAT_AT = 8 + 4 * 8  # after the magic, the fifth number
@@ -34,7 +42,11 @@ def start_web(tmp_path: Path, machine: Machine, receiver: socket.socket) -> Star
     """Start the role in a folder with an empty SQLite database."""
 
     def start(
-        *, receive: str = "min_free_bytes = 1", url: str = "", web: str = ""
+        *,
+        receive: str = "min_free_bytes = 1",
+        url: str = "",
+        web: str = "",
+        own_interpreter: bool = False,
     ) -> Site:
         port = free_port()
         (tmp_path / "data" / "instances").mkdir(parents=True)
@@ -44,16 +56,12 @@ def start_web(tmp_path: Path, machine: Machine, receiver: socket.socket) -> Star
             f'[database]\nurl = "{url}"\n[web]\nport = {port}\n{web}\n'
         )
         db.schema.create_if_new(url or f"sqlite:///{tmp_path}/data/node.db")
+        words = ["web", "--config", str(configuration)]
+        log = tmp_path / "web.log"
         tool = machine.add(
-            start_tool(
-                [
-                    *(sys.executable, "-m", "dicom_node", "web"),
-                    "--config",
-                    configuration,
-                ],
-                log=tmp_path / "web.log",
-                cwd=PROJECT,
-            )
+            start_tool([sys.executable, "-m", "dicom_node", *words], log=log)
+            if own_interpreter
+            else start_node(words, log=log)
         )
         wait_until(
             lambda: accepts(port) or tool.process.poll() is not None, what="web listens"
@@ -87,7 +95,7 @@ def _value(site: Site, series: str) -> float:
 def test_a_healthy_node_is_ready_and_loads_no_dicom_library(
     start_web: StartWeb, machine: Machine
 ) -> None:
-    site = start_web()
+    site = start_web(own_interpreter=True)
     assert _wrong(site.get("/readyz")) == {}
     assert _value(site, "database_up") == 1
     assert _value(site, 'jobs{state="QUEUED"}') == 0
@@ -189,14 +197,7 @@ def test_the_token_of_the_configuration_is_asked_for(
 def _ended(tmp_path: Path, web: str) -> subprocess.CompletedProcess[str]:
     configuration = tmp_path / "node.toml"
     configuration.write_text(f"[web]\n{web}\n")
-    return subprocess.run(
-        [*(sys.executable, "-m", "dicom_node", "web"), "--config", str(configuration)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        cwd=PROJECT,
-        check=False,
-    )
+    return run_node(["web", "--config", configuration])
 
 
 def test_what_cannot_be_served_is_refused_with_the_remedy(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from dicom_node.cli import main
 from dicom_node.core.people import Role
 from dicom_node.web.passwords import is_password
 from tests.certificates import Authority
-from tests.peers import PROJECT, Machine, accepts, free_port, start_tool, wait_until
+from tests.peers import PROJECT, Machine, accepts, free_port, start_node, wait_until
 
 PASSWORD = "correct horse battery"  # noqa: S105 - the test's own
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -188,13 +188,8 @@ def test_a_site_that_others_reach_needs_a_user_and_then_speaks_https(
     assert "dicom-node users add NAME --role admin" in refused.stderr
     assert run("users", "add", "kim", "--role", "admin", given=PASSWORD).returncode == 0
     tool = machine.add(
-        start_tool(
-            [
-                *(sys.executable, "-m", "dicom_node", "web"),
-                *("--config", tmp_path / "node.toml"),
-            ],
-            log=tmp_path / "web.log",
-            cwd=PROJECT,
+        start_node(
+            ["web", "--config", tmp_path / "node.toml"], log=tmp_path / "web.log"
         )
     )
     wait_until(
