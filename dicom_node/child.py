@@ -9,7 +9,7 @@ import time
 from types import FrameType
 from typing import Final
 
-from dicom_node.service import Stop
+from dicom_node.stop import Stop
 
 _PR_SET_PDEATHSIG: Final = 1
 # `timeout` and some shells send the same signal to the process and to its group.

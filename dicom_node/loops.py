@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dicom_node.service import Stop
+from dicom_node.stop import Stop
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from dicom_node import app
 from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import NodeError, StoreError
 from dicom_node.observe.role_metrics import DeliverMetrics
-from dicom_node.service import Stop
+from dicom_node.stop import Stop
 from dicom_node.store.prune import Pruned, Pruner, PruneRules
 
 log = logging.getLogger("dicom_node.store")

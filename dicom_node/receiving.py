@@ -26,7 +26,7 @@ from dicom_node.receive.listeners import open_listeners
 from dicom_node.receive.lobby import Listener
 from dicom_node.receive.options import ReceiveOptions
 from dicom_node.receive.slots import Slots
-from dicom_node.service import Stop
+from dicom_node.stop import Stop
 
 log = logging.getLogger("dicom_node.receive")
 

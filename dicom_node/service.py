@@ -1,10 +1,8 @@
 """The loops of each role: claim, keep the lease, do the step, look again."""
 
-import _thread
 import itertools
 import logging
 import os
-import signal
 import socket
 import threading
 import time
@@ -12,7 +10,6 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from types import FrameType
 from typing import TypeVar
 
 import db.studies
@@ -27,6 +24,7 @@ from dicom_node.core.protocols import Router
 from dicom_node.core.states import Outcome, WorkState
 from dicom_node.core.types import Delivery, Job
 from dicom_node.lanes import Lanes
+from dicom_node.stop import Stop
 
 log = logging.getLogger("dicom_node.service")
 
@@ -35,52 +33,6 @@ AnyWork = TypeVar("AnyWork", Job, Delivery)
 PAUSE_AFTER_ERROR_SECONDS = 2.0
 _SHORTEST_REST_SECONDS = 0.005
 _STARVED_TURN = 4  # every so many claims, one is for who has waited for long
-
-
-class Stop:
-    """Set by SIGTERM and SIGINT; every loop looks at it."""
-
-    def __init__(self) -> None:
-        self._event = threading.Event()
-        self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-
-    def install(self) -> "Stop":
-        """Listen to SIGTERM and SIGINT; SIGHUP is for a role that can reload."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
-        if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        return self
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._wake()
-        # In a thread: this one may hold the event's lock, in `wait`.
-        try:
-            _thread.start_new_thread(self._event.set, ())
-        except RuntimeError:  # no thread to be had
-            self._event.set()
-
-    def set(self) -> None:
-        """Ask every loop to end."""
-        self._event.set()
-        self._wake()
-
-    def fileno(self) -> int:
-        """Return a descriptor that stays readable once asked to stop."""
-        return self._reader
-
-    def _wake(self) -> None:
-        with suppress(BlockingIOError):  # full: it is readable anyway
-            os.write(self._writer, b"!")
-
-    @property
-    def asked(self) -> bool:
-        """Whether the loops should end."""
-        return self._event.is_set()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait until asked to stop, at most so long; tell whether asked."""
-        return self._event.wait(seconds)
 
 
 def lease_owner(role: str) -> str:

@@ -7,7 +7,7 @@ from dicom_node import app
 from dicom_node.commands.roles import start_role
 from dicom_node.core.errors import ConfigError
 from dicom_node.proxying import DATABASE_SECONDS, build_proxy, proxy_metrics
-from dicom_node.service import Stop
+from dicom_node.stop import Stop
 from dicom_node.supervise import LISTENING
 
 log = logging.getLogger("dicom_node.worklist")

@@ -29,7 +29,7 @@ from dicom_node.observe.metrics import RECEIVE
 from dicom_node.observe.systemd import ServiceManager
 from dicom_node.receive.faults import arm
 from dicom_node.receiving import Receiver
-from dicom_node.service import Stop
+from dicom_node.stop import Stop
 from dicom_node.streams import leave_at_once
 from dicom_node.supervise import LISTENING, Supervisor
 from dicom_node.workers import (

@@ -13,8 +13,8 @@ from dicom_node.commands.screen import loaded
 from dicom_node.core.errors import ConfigError, DatabaseError
 from dicom_node.listening import listen
 from dicom_node.observe.logs import configure_logs
-from dicom_node.service import Stop
 from dicom_node.site import build_site
+from dicom_node.stop import Stop
 from dicom_node.supervise import LISTENING
 from dicom_node.web.https import Https
 from dicom_node.web.server import page_place, serve_pages

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from dicom_node.bell import DELIVER, WORK, Bell, ring
-from dicom_node.service import Stop
+from dicom_node.stop import Stop
 
 LONG_SECONDS = 30.0
 

@@ -17,7 +17,8 @@ from dicom_node.core.states import ReportKind, WorkState
 from dicom_node.core.types import ReportFile
 from dicom_node.deliver.store_scu import DicomDestination
 from dicom_node.report.leaving import faults_in
-from dicom_node.service import Stop, delivery_loop
+from dicom_node.service import delivery_loop
+from dicom_node.stop import Stop
 from tests.integration.deliver.peers import (
     ENHANCED,
     Behaviour,

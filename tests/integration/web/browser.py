@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -133,7 +134,9 @@ def bearer(secret: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {secret}"}
 
 
-_HASH = hash_password(PASSWORD)
+@cache
+def _hash() -> str:
+    return hash_password(PASSWORD)
 
 
 def add_user(
@@ -141,7 +144,7 @@ def add_user(
 ) -> User:
     """Add a user with the password of the tests."""
     new = db.people.NewUser(
-        name=name, role=role, sees_names=sees_names, password_hash=_HASH
+        name=name, role=role, sees_names=sees_names, password_hash=_hash()
     )
     return db.people.add_user(database, new, now=NOW)
 

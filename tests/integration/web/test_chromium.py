@@ -33,6 +33,12 @@ SIZES = [(1280, 900), (390, 844)]
 NUMBER = "CR20261123-04178"  # as long as an Accession Number may be
 
 
+@pytest.fixture
+def engine() -> str:
+    """One engine: what a browser shows of a page is the same for both (`test_html`)."""
+    return "sqlite"
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator["Browser"]:
     """One browser for the module."""

@@ -15,12 +15,18 @@ from tests.integration.web.browser import add_token, add_user, serving_desk
 from tests.integration.web.studies import enter_study, fail_delivery, finish, write_file
 
 _EXAMPLES = "8"
+# Most of the time goes to values at the edges of their types, which are the same for
+# both engines; PostgreSQL refuses more of them than SQLite.
+_PHASES = {
+    "sqlite": "examples,fuzzing",
+    "postgresql": "examples,coverage,fuzzing,stateful",
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("part", ["^/api/", "^/fhir/"])
 def test_schemathesis_finds_nothing(
-    database: Database, tmp_path: Path, part: str
+    database: Database, engine: str, tmp_path: Path, part: str
 ) -> None:
     study_id = enter_study(database, "1.2.3", accession="ACC-1")
     finish(database, study_id, urgency=Urgency.STAT)
@@ -39,7 +45,7 @@ def test_schemathesis_finds_nothing(
                 *("--include-path-regex", part),
                 *("--header", f"Authorization: Bearer {secret}"),
                 *("--seed", "1", "--max-examples", _EXAMPLES),
-                *("--phases", "examples,coverage,fuzzing,stateful", "--no-color"),
+                *("--phases", _PHASES[engine], "--no-color"),
                 "--generation-deterministic",
                 "--suppress-health-check=all",
             ],
