@@ -12,7 +12,7 @@ from tests.integration.db.conftest import shared as shared
 from tests.integration.db.conftest import url as url
 
 
-@pytest.fixture(autouse=True, scope="session")
+@pytest.fixture(autouse=True, scope="module")
 def cheap_passwords() -> Iterator[None]:
     """Hash in a millisecond: what a hash costs is for `tests/unit/web/test_passwords`.
 

@@ -32,7 +32,7 @@ from tests.peers import PROJECT
 
 def task(function: str, folder: Path) -> Task:
     return Task(
-        function=f"tests.unit.test_benchmarks_alone:{function}",
+        function=f"tests.benchmarks.test_alone:{function}",
         folder=str(folder),
         rounds=1,
         seconds=0.01,
