@@ -18,7 +18,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # pynetdicom m
 
 from dicom_node.deliver.choose import SR_CLASS_UIDS
 
-Answer = Literal["same", "never"]
+Answer = Literal["same", "early", "never"]
 Value = TypeVar("Value")
 
 
@@ -27,8 +27,8 @@ class Habits:
     """How an archive behaves.
 
     Args:
-        answers: whether each N-ACTION is answered, on the same association; the last
-            one stays.
+        answers: whether each N-ACTION is answered, on the same association, after the
+            response to it or "early", before that; the last one stays.
         failures: Failure Reason of each answer, None for a success; "half" names
             other objects only.
         action_statuses: of each N-ACTION.
@@ -96,6 +96,9 @@ def running_archive(habits: Habits) -> Iterator[Archive]:
 
     def on_action(event: evt.Event) -> tuple[int, None]:
         archive.asked.append(event.action_information)
+        if _turn(habits.answers, len(archive.asked)) == "early":
+            failure = _turn(habits.failures, len(archive.asked))
+            _report(archive, event.assoc, archive.asked[-1], failure)
         return _turn(habits.action_statuses, len(archive.asked)), None
 
     def after_action(event: evt.Event) -> None:
