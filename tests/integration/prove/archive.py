@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
+from unittest.mock import patch
 
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
@@ -19,6 +20,8 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined]  # pynetdicom m
 from dicom_node.deliver.choose import SR_CLASS_UIDS
 
 Answer = Literal["same", "early", "never"]
+# An archive that answers on the association may be slow on a busy machine.
+_WAITS_FOR_AN_ANSWER = "dicom_node.deliver.commitment._SAME_ASSOCIATION_SECONDS"
 Value = TypeVar("Value")
 
 
@@ -139,8 +142,10 @@ def running_archive(habits: Habits) -> Iterator[Archive]:
     )
     assert server is not None
     archive.port = server.server_address[1]
+    seconds = 0.2 if "never" in habits.answers else 30.0
     try:
-        yield archive
+        with patch(_WAITS_FOR_AN_ANSWER, seconds):
+            yield archive
     finally:
         server.shutdown()
 
