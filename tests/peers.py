@@ -12,20 +12,19 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from random import SystemRandom
 from tempfile import TemporaryFile
 from typing import TypeVar
 
 import pytest
 
+from tests.ports import free_port as free_port
 from tests.starter import Running, fork_node
 
 PROJECT = Path(__file__).resolve().parent.parent
 DATA_VARIABLE = "DICOM_NODE_TEST_DATA"
-_PORTS = range(16_000, 32_000)  # ip(7), ip_local_port_range: 32768 and above
 T = TypeVar("T")
 
 _PACKAGES = {
@@ -94,18 +93,6 @@ def shared_data(*parts: str) -> Path:
         wanted = "/".join(parts) or "the test data"
         pytest.skip(f"no real test data ({wanted}): set {DATA_VARIABLE} to its folder")
     return path
-
-
-def free_port() -> int:
-    """Return a TCP port on loopback that was free a moment ago.
-
-    Below those that the system gives to whoever connects: it would give this one too.
-    """
-    for port in SystemRandom().sample(_PORTS, len(_PORTS)):
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise OSError("no port is free")
 
 
 def wait_until(

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import socket
 import time
 from typing import Final
@@ -23,7 +24,8 @@ class ServiceManager:
         # "@" is an address without a file: unix(7), abstract sockets.
         self._address = "\0" + address[1:] if address.startswith("@") else address
         self._every = watchdog_seconds / 2
-        self._alive_at = 0.0
+        # Not 0: the clock may have begun a moment ago, with the machine.
+        self._alive_at = -math.inf
 
     def ready(self, status: str) -> None:
         """Say that start-up is done."""

@@ -51,6 +51,17 @@ def test_signs_of_life_come_at_half_the_watchdog_time(tmp_path: Path) -> None:
             heard.recv(1024)
 
 
+def test_a_machine_that_has_just_started_gets_its_first_sign_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = str(tmp_path / "notify")
+    monkeypatch.setattr("time.monotonic", lambda: 3.0)
+    with _listening(address) as heard:
+        manager = ServiceManager(address, 60.0)
+        manager.alive()
+        assert heard.recv(1024) == b"WATCHDOG=1"
+
+
 def test_nobody_there_harms_nothing(tmp_path: Path) -> None:
     ServiceManager().ready("x")
     ServiceManager(str(tmp_path / "gone"), 1.0).alive()
