@@ -39,7 +39,8 @@ class ReceiveTable(Table):
     """How the C-STORE SCP keeps its promise, and its limits.
 
     Args:
-        processes: receivers on one port; 0 is one per four cores.
+        processes: receivers on one port; 0 is two (one on a single core), or one
+            per four cores if that is more.
         durability: what 0x0000 survives. "power-loss" syncs files and commits;
             "process-crash" leaves both to the operating system.
         commit_max_wait_ms: how long an instance waits for others to share its commit.
