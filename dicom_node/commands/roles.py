@@ -139,6 +139,7 @@ def work(options: argparse.Namespace) -> int:
     )
     if (fault := armed_fault()).startswith(faults.PREFIX):
         faults.arm(fault)
+    _remove_dead_parts(settings)
     stop = Stop().install()
     lost, loaded = threading.Event(), threading.Event()
     database = app.open_database(settings)
@@ -180,6 +181,17 @@ def work(options: argparse.Namespace) -> int:
         leave_at_once()  # torch would abort in the thread that still loads
     # Only a new process gets the device back; `serve` starts one.
     return EXIT_DEVICE_LOST if lost.is_set() else 0
+
+
+def _remove_dead_parts(settings: Settings) -> None:
+    """Remove what a worker that died left of a report; a disk's fault waits."""
+    try:
+        removed = app.report_store(settings).remove_dead_parts()
+    except OSError as error:
+        log.error("reports not looked through", extra={"error": type(error).__name__})
+        return
+    if removed:
+        log.warning("unfinished reports removed", extra={"count": removed})
 
 
 def deliver(options: argparse.Namespace) -> int:

@@ -10,14 +10,18 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from dicom_node.core.errors import DiskFailed, OutOfResources, StoreError
 
+PARTS: Final = "parts"
 PART_SUFFIX = ".part"
 FILE_SUFFIX = ".dcm"
 KEY = re.compile(r"[0-9a-f]{64}")
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
+# So often another process may take a part file for a dead one before it is locked.
+PART_TRIES: Final = 8
 # One write call takes at most 2^31 - 4096 bytes on Linux.
 _WRITE_BYTES = 1 << 30
 
@@ -26,7 +30,8 @@ class FileStore:
     """Keeps files in a local folder, named by the SHA-256 of their bytes.
 
     A name is never made of a sender's text. A file appears under its name only when
-    all of it is on stable storage; what a crash leaves ends in `.part`.
+    all of it is on stable storage; what a crash leaves lies in `parts/` and ends in
+    `.part`.
 
     Args:
         min_free_bytes: what must stay free on the file system after a write.
@@ -87,6 +92,17 @@ class FileStore:
         with unused_file(self.path(key)) as unused:
             yield unused
 
+    def remove_dead_parts(self) -> int:
+        """Remove what writers that died left in `parts/`; return how many files.
+
+        Raises:
+            OSError: the folder cannot be read, or a file not be removed.
+        """
+        folder = self.folder / PARTS
+        if not folder.is_dir():
+            return 0
+        return sum(map(remove_dead_part, list(folder.glob(f"*{PART_SUFFIX}"))))
+
     def free_bytes(self) -> int:
         """Return what an unprivileged process may still write."""
         folder = self.folder
@@ -115,15 +131,13 @@ class FileStore:
 
     def _write_file(self, path: Path, content: bytes) -> None:
         self._make_folder(path.parent)
-        part_path = path.with_name(f"{path.stem}.{uuid.uuid4().hex}{PART_SUFFIX}")
-        try:
-            _write_synced(part_path, content)
-            part_path.rename(path)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                part_path.unlink(missing_ok=True)
-            raise
-        sync_folder(path.parent)
+        self._make_folder(self.folder / PARTS)
+        for _ in range(PART_TRIES):
+            part_path = self.folder / PARTS / f"{uuid.uuid4().hex}{PART_SUFFIX}"
+            if _write_renamed(part_path, path, content):
+                sync_folder(path.parent)
+                return
+        raise OSError(errno.EAGAIN, "every part file was taken for a dead one")
 
     def _make_folder(self, folder: Path) -> None:
         """Make a folder and its parents, each synced into the one above."""
@@ -153,19 +167,36 @@ def unused_file(path: Path) -> Iterator[bool]:
         os.close(descriptor)
 
 
-def _write_synced(path: Path, content: bytes) -> None:
+def remove_dead_part(path: Path) -> bool:
+    """Remove a part file unless its writer lives, which then holds its lock."""
+    with unused_file(path) as unused:
+        if unused:
+            path.unlink(missing_ok=True)
+        return unused
+
+
+def _write_renamed(part_path: Path, path: Path, content: bytes) -> bool:
+    """Write, sync, rename; give False if another process took the part file away."""
     descriptor = os.open(
-        path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE
+        part_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE
     )
     try:
-        # Tells `reconcile` that this part file is not what a crash left.
+        # Tells who looks for dead part files that this one's writer lives.
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if not os.fstat(descriptor).st_nlink:
+            return False
         _write_all(descriptor, content)
         # After EIO the kernel may have dropped the pages: this descriptor is never
         # synced twice, the file is removed and the sender told to come again.
         os.fsync(descriptor)
+        part_path.rename(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part_path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(descriptor)
+    return True
 
 
 def _write_all(descriptor: int, content: bytes) -> None:

@@ -21,19 +21,19 @@ from dicom_node.store.files import (
     FOLDER_MODE,
     KEY,
     PART_SUFFIX,
+    PART_TRIES,
+    PARTS,
     FileStore,
     out_of_resources,
     sync_folder,
 )
 
-PARTS: Final = "parts"
 _DIGEST_DIGITS: Final = 32
 _RANDOM_BYTES: Final = 16
 # So many keys in a row have the same folder: those of a group share its sync.
 _KEYS_OF_A_FOLDER: Final = 1024
 _SYNC_FILE_RANGE_WRITE: Final = 2
 _IOV_MAX: Final = 1024
-_TRIES: Final = 8
 # Between two looks at the free space of the disk while one data set is written.
 _SPACE_STEP_BYTES: Final = 64 << 20
 
@@ -191,7 +191,7 @@ class InstanceFiles(FileStore):
 
     def _new_part(self) -> PartFile:
         """Open a part file; `reconcile` may take it away before its lock is there."""
-        for _ in range(_TRIES):
+        for _ in range(PART_TRIES):
             path = f"{self._parts}{next(self._numbers)}{PART_SUFFIX}"
             try:
                 return PartFile(path, self)

@@ -12,10 +12,11 @@ from dicom_node.store.files import (
     FILE_SUFFIX,
     KEY,
     PART_SUFFIX,
+    PARTS,
     FileStore,
+    remove_dead_part,
     unused_file,
 )
-from dicom_node.store.instances import PARTS
 
 log = logging.getLogger("dicom_node.store")
 
@@ -83,7 +84,7 @@ def reconcile(
     parts = adopted = repeats = 0
     for path in _files(store.folder):
         if path.suffix == PART_SUFFIX:
-            parts += _remove_dead(path)
+            parts += remove_dead_part(path)
             continue
         key = path.stem
         if path.suffix != FILE_SUFFIX or not KEY.fullmatch(key):
@@ -155,14 +156,6 @@ def _folders(folder: Path) -> list[Path]:
             if (len(entry.name) == 2 or entry.name == PARTS)
             and entry.is_dir(follow_symlinks=False)
         ]
-
-
-def _remove_dead(path: Path) -> bool:
-    """Remove a part file unless its writer lives, which then holds its lock."""
-    with unused_file(path) as unused:
-        if unused:
-            path.unlink(missing_ok=True)
-        return unused
 
 
 def _quarantine(folder: Path, path: Path, error: ReceiveError) -> Path:

@@ -131,6 +131,9 @@ def test_a_killed_role_is_started_again(
     node = start_node(settings)
     wait_until(lambda: len(node.pids()) == 4, what="all roles run")
     before = node.pids()
+    left = node.data_dir / "reports" / "parts" / "left.part"
+    left.parent.mkdir(exist_ok=True)
+    left.write_bytes(b"half a report")
     for role in ("receive", "work", "deliver"):
         node.kill(role)
 
@@ -141,6 +144,7 @@ def test_a_killed_role_is_started_again(
         )
 
     wait_until(again, what="all roles run again")
+    wait_until(lambda: not left.exists(), what="half a report is removed")
     assert node.pids()["serve"] == before["serve"]
     wait_until(lambda: echoscu(node.address), what="the receiver answers", every=0.3)
     study = new_study_uid()

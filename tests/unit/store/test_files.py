@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dicom_node.core.errors import OutOfResources, StoreError
-from dicom_node.store.files import FileStore
+from dicom_node.store.files import PARTS, FileStore
 
 CONTENT = b"some bytes of a file" * 1000
 
@@ -34,6 +34,46 @@ def test_the_same_bytes_again_leave_the_file_as_it_is(tmp_path: Path) -> None:
     assert store.path(second).stat().st_ino == made
     assert first == second
     assert len(all_files(tmp_path)) == 1
+
+
+def test_what_a_killed_writer_left_goes_and_what_another_writes_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(tmp_path)
+    assert store.remove_dead_parts() == 0
+    dead = tmp_path / PARTS / "dead.part"
+    dead.parent.mkdir()
+    dead.write_bytes(b"half a repo")
+    real, removed = os.fsync, list[int]()
+
+    def another_starts(descriptor: int) -> None:
+        removed.append(store.remove_dead_parts())
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fsync", another_starts)
+    key = store.put(CONTENT)
+    assert sum(removed) == 1
+    assert all_files(tmp_path) == [store.path(key)]
+    assert store.intact(key)
+
+
+def test_a_part_file_taken_away_before_it_was_locked_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FileStore(tmp_path)
+    real, taken = fcntl.flock, list[int]()
+
+    def late(descriptor: int, operation: int) -> None:
+        if not taken:
+            taken.append(descriptor)
+            assert store.remove_dead_parts() == 1
+        real(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    key = store.put(CONTENT)
+    assert taken
+    assert all_files(tmp_path) == [store.path(key)]
+    assert store.intact(key)
 
 
 def test_nobody_else_may_read_a_file_or_run_it(tmp_path: Path) -> None:

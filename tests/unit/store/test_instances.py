@@ -13,7 +13,8 @@ import pytest
 from dicom_node.core.errors import OutOfResources, StoreError
 from dicom_node.part10.digest import dataset_digest, name_digest
 from dicom_node.part10.head import file_head
-from dicom_node.store.instances import PARTS, InstanceFiles
+from dicom_node.store.files import PARTS
+from dicom_node.store.instances import InstanceFiles
 from dicom_node.store.reconcile import reconcile
 
 HEAD = file_head(

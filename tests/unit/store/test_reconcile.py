@@ -8,8 +8,8 @@ import pytest
 
 from dicom_node.core.errors import CannotUnderstand, DatabaseError
 from dicom_node.store import reconcile as reconciling
-from dicom_node.store.files import FileStore
-from dicom_node.store.instances import PARTS, InstanceFiles
+from dicom_node.store.files import PARTS, FileStore
+from dicom_node.store.instances import InstanceFiles
 from dicom_node.store.reconcile import QUARANTINE, Adopt, ReconcileReport
 
 
