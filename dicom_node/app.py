@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import db.arrivals
 import db.associations
 import db.commitments
 import db.instances
@@ -116,6 +117,7 @@ def build_acceptor(
         congestion=congestion,
         on_commitment=partial(_record_commitment, database),
         on_refused=partial(db.refusals.record, database, durable=options.durable),
+        on_arriving=partial(db.arrivals.note, database),
     )
     return Acceptor(options, parts)
 

@@ -15,12 +15,13 @@ from dicom_node.core.clock import Clock
 from dicom_node.core.refusal import RefusedInstance
 from dicom_node.core.types import AssociationRecord
 from dicom_node.receive.admission import Admission
+from dicom_node.receive.arriving import Arriving, Note
 from dicom_node.receive.association import AcceptorAssociation, Ended, Services
 from dicom_node.receive.commit import CommitOptions, GroupCommitter, Record
 from dicom_node.receive.congestion import Congestion
 from dicom_node.receive.events import EventHandler, OnCommitment
 from dicom_node.receive.handlers import Counts, StoreHandler, Witnesses
-from dicom_node.receive.incoming import Files
+from dicom_node.receive.incoming import Files, Incoming
 from dicom_node.receive.journal import Journal, JournalTo
 from dicom_node.receive.listeners import open_listeners
 from dicom_node.receive.lobby import Listener, Lobby, LobbyLimits, Visit
@@ -74,6 +75,7 @@ class ReceiveParts:
         recorded_keys: says which of these file keys have a row.
         on_association: told once per association request, when all is over.
         on_refused: told of instances that were refused, up to a bound an association.
+        on_arriving: told of studies of which a data set takes its time to come.
         congestion: says when nobody can be let in for now.
         on_commitment: records what an archive has committed; without it nobody is
             let in to say so.
@@ -89,6 +91,7 @@ class ReceiveParts:
     congestion: Congestion = field(default_factory=Congestion.never)
     on_commitment: OnCommitment | None = None
     on_refused: Callable[[Sequence[RefusedInstance]], None] = lambda _refused: None
+    on_arriving: Note = lambda _arriving: None
 
 
 class Acceptor:
@@ -106,6 +109,7 @@ class Acceptor:
             ),
             congestion.await_database,
         )
+        self._arriving = Arriving(parts.on_arriving, parts.clock)
         self._admission = Admission(
             (options.ae_title, *options.called),
             options.peers,
@@ -126,7 +130,9 @@ class Acceptor:
             transfer_syntaxes=options.transfer_syntaxes,
             sop_classes=options.sop_classes,
             admission=self._admission,
-            handlers=_handlers(options, parts, committer, self._journal.put),
+            handlers=_handlers(
+                options, parts, committer, self._journal.put, self._arriving.tell
+            ),
             limits=options.messages,
             max_pdu_bytes=options.max_pdu_bytes,
             on_association=self._journal.put,
@@ -201,6 +207,7 @@ class Acceptor:
             association.join(max(0.0, until - time.monotonic()))
         self._parts.congestion.close()
         self._journal.close(_IDLE_SECONDS)
+        self._arriving.close(_IDLE_SECONDS)
         log.info("drained", extra={"aborted": len(left)})
         return not left
 
@@ -238,13 +245,16 @@ def _handlers(
     parts: ReceiveParts,
     committer: GroupCommitter,
     on_refused: Callable[[RefusedInstance], None],
+    on_arriving: Callable[[Incoming, str], None],
 ) -> Handlers:
     store = StoreHandler(
         parts.files,
         committer,
         limits=options.scan,
         clock=parts.clock,
-        told=Witnesses(counts=parts.metrics, on_refused=on_refused),
+        told=Witnesses(
+            counts=parts.metrics, on_refused=on_refused, on_arriving=on_arriving
+        ),
     )
     if parts.on_commitment is None:
         return Handlers(store=store)

@@ -90,10 +90,12 @@ class Witnesses:
 
     Args:
         on_refused: must not wait.
+        on_arriving: told of a data set that takes its time; must not wait.
     """
 
     counts: Counts
     on_refused: Callable[[RefusedInstance], None]
+    on_arriving: Callable[[Incoming, str], None]
 
 
 class StoreHandler:
@@ -113,6 +115,7 @@ class StoreHandler:
         self._limits = limits
         self._clock = clock
         self._counts, self._on_refused = told.counts, told.on_refused
+        self._on_arriving = told.on_arriving
 
     def begin(self, request: StoreRequest) -> Incoming:
         """Open the way of a data set; one that cannot be taken has its refusal."""
@@ -121,6 +124,11 @@ class StoreHandler:
         incoming = Incoming(self._files, head, refusal=refusal)
         self._committer.expect(1)
         return incoming
+
+    def still_arriving(self, request: StoreRequest, incoming: Incoming) -> None:
+        """Tell that a data set takes its time, and bytes of it came."""
+        if incoming.refusal is None:
+            self._on_arriving(incoming, request.transfer_syntax_uid)
 
     def end(self, incoming: Incoming) -> None:
         """Close the way of a data set that does not come to its end."""

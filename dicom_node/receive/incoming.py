@@ -113,6 +113,16 @@ class Incoming:
         """The first bytes of the data set."""
         return b"".join(self._beginning)
 
+    def first_bytes(self) -> bytes:
+        """Return what came so far of the first bytes, also of what is not written."""
+        first = b"".join(self._beginning)
+        for fragment in self._fragments:
+            if len(first) >= HEAD_BYTES:
+                break
+            if fragment is not self._file_head:
+                first += fragment[: HEAD_BYTES - len(first)]
+        return first
+
     @property
     def digest(self) -> str:
         """The digest of the data set, hexadecimal."""

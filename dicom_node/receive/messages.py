@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dicom_node.core.errors import CannotUnderstand, OutOfResources
+from dicom_node.receive.arriving import ARRIVING_SECONDS
 from dicom_node.receive.command import (
     C_ECHO_RQ,
     C_STORE_RQ,
@@ -100,7 +101,7 @@ class Messages:
         self._event: bytearray | None = None
         self._answered = False
         self._begun = False
-        self._since = self._heard = time.monotonic()
+        self._since = self._heard = self._told = time.monotonic()
         self._taken = 0
         self.stored = 0
         self.refused = 0
@@ -167,6 +168,13 @@ class Messages:
         allowed = limits.message_seconds + self._taken / limits.min_bytes_per_second
         if spent > allowed:
             raise Broken("the sender is slower than the limit", ABORT_BY_NODE)
+        if heard and now - max(self._since, self._told) >= ARRIVING_SECONDS:
+            self._told = now
+            self._tell_arriving()
+
+    def _tell_arriving(self) -> None:
+        if self._incoming is not None and self._request is not None:
+            self._store.still_arriving(self._request, self._incoming)
 
     def close(self) -> None:
         """Forget an unfinished message."""

@@ -78,6 +78,12 @@ def describe_refused(
     )
 
 
+def study_of(incoming: "Incoming", transfer_syntax_uid: str) -> str:
+    """Return the Study Instance UID of a data set on its way, "" if it is not here."""
+    header = _read(incoming.first_bytes(), transfer_syntax_uid)
+    return _named(header, tags.STUDY_INSTANCE_UID)
+
+
 def describe_quarantined(
     path: Path, error: ReceiveError, *, called_ae_title: str, at: datetime
 ) -> RefusedInstance:
