@@ -25,6 +25,7 @@ _REMEDIES: Final = {
     "SQLITE_READONLY": "the file or its folder is read-only",
     "28": "PostgreSQL refuses the login: correct database.url",
     "3D": "PostgreSQL has no such database: create it or correct database.url",
+    "42501": "PostgreSQL denies access: let this user own the tables, or grant them",
     "42": "the tables do not fit: run `dicom-node migrate`",
     "53": "PostgreSQL is out of resources: connections, disk or memory",
     "55": "another transaction holds a lock for too long",

@@ -174,7 +174,7 @@ def _outside_age(years: float | None, scope: Scope) -> str:
         return ""
     covered = f"the model covers {_age_range(low, high)}"
     if years is None or not math.isfinite(years):
-        return f"Patient's Age is missing; {covered}"
+        return f"Patient's Age is missing or unreadable; {covered}"
     too_young = low is not None and years < low - _AGE_TOLERANCE_YEARS
     too_old = high is not None and _completed(years) > high
     if too_young or too_old:

@@ -232,7 +232,7 @@ def _age_miss(when: WhenTable, images: list[Instance]) -> str:
         }
     )
     if not ages:
-        return f"PatientAge is missing; the route asks for {asked}"
+        return f"PatientAge is missing or unreadable; the route asks for {asked}"
     return f"PatientAge is {', '.join(ages)} years; the route asks for {asked}"
 
 

@@ -213,6 +213,21 @@ def test_postgresql_set_to_lose_commits_is_overruled(fresh_url: str) -> None:
 
 
 @pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
+def test_a_user_who_may_not_use_the_tables_is_told_so(fresh_url: str) -> None:
+    """And not that the tables do not fit, which has another remedy."""
+    database = Database(fresh_url)
+
+    def look() -> None:
+        with database.write() as connection:
+            connection.execute(text("SET LOCAL ROLE pg_monitor"))
+            connection.execute(select(studies))
+
+    with pytest.raises(DatabaseError, match=r"42501.*denies access"):
+        look()
+    database.close()
+
+
+@pytest.mark.parametrize("engine", ["postgresql"], indirect=True)
 def test_a_connection_that_postgresql_closed_is_replaced(
     database: Database, url: str
 ) -> None:

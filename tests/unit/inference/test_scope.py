@@ -37,7 +37,7 @@ def test_an_image_within_every_limit_is_inside() -> None:
         ),
         (
             {"patient_age_years": None},
-            "Patient's Age is missing; the model covers 1 to 5 years",
+            "Patient's Age is missing or unreadable; the model covers 1 to 5 years",
         ),
         (
             {"patient_age_years": 54.0},
@@ -53,12 +53,12 @@ def test_an_image_within_every_limit_is_inside() -> None:
         ),
         (
             {"patient_age_years": float("nan")},
-            "Patient's Age is missing; the model covers 1 to 5 years",
+            "Patient's Age is missing or unreadable; the model covers 1 to 5 years",
         ),
         (
             {"body_part_examined": "", "patient_age_years": None},
             "Body Part Examined is missing; the model covers CHEST. "
-            "Patient's Age is missing; the model covers 1 to 5 years",
+            "Patient's Age is missing or unreadable; the model covers 1 to 5 years",
         ),
     ],
 )
