@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Final
 
 from sqlalchemy import (
     ColumnElement,
@@ -27,6 +28,8 @@ from db.tables import deliveries
 from dicom_node.core.states import WorkState
 from dicom_node.core.types import Delivery
 
+# So long what failed while a destination was cut off still waits when it is back.
+_SOON: Final = timedelta(seconds=5)
 # Made once: an alias of a table is most of what a look for work costs.
 _TRYING = deliveries.alias("trying")
 
@@ -161,7 +164,23 @@ def failed(
 
 
 def answered(connection: Connection, destination: str, *, now: datetime) -> None:
-    """Close the breaker: the destination is there and does its work."""
+    """Close the breaker: the destination is there and does its work.
+
+    What waits for long because it was not there goes out soon.
+    """
+    row = _locked(connection, destination)
+    if row is not None and row.open_until is not None:
+        soon = now + _SOON
+        connection.execute(
+            update(deliveries)
+            .where(
+                deliveries.c.destination == destination,
+                deliveries.c.state == WorkState.QUEUED,
+                deliveries.c.not_before > soon,
+                deliveries.c.stage == "",
+            )
+            .values(not_before=soon)
+        )
     values = {
         "failures": 0,
         "open_until": None,

@@ -12,6 +12,7 @@ from db.transitions import NO_LEASE, Kind, Move, move
 from dicom_node.core.states import WorkState
 from dicom_node.core.types import Lease
 
+LAPSED: Final = "the lease lapsed"
 _OWNER_LENGTH: Final = 200  # leaves room for the number of the claim
 Query = Select[*tuple[Any, ...]]
 
@@ -79,6 +80,6 @@ def _lapse(connection: Connection, kind: Kind, row: AnyRow, *, now: datetime) ->
         target=WorkState.QUEUED,
         at=now,
         attempt=row.attempt,
-        reason="the lease lapsed",
+        reason=LAPSED,
     )
     move(connection, step, values=NO_LEASE)

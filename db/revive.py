@@ -4,9 +4,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Select,
+    and_,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from db import breaker
+from db.desk_tables import destination_states
 from db.engine import Database
 from db.prunable import report_gone
 from db.sending import STAGE_QUARANTINED
@@ -41,12 +52,14 @@ class PutBack:
     Args:
         quarantined: deliveries that stay, for their object must not leave.
         gone: deliveries that stay, for retention has removed their object.
+        hurried: deliveries that waited for their next attempt and go at once.
     """
 
     jobs: int
     deliveries: int
     quarantined: int
     gone: int = 0
+    hurried: int = 0
 
 
 def retry(
@@ -63,7 +76,7 @@ def put_back(database: Database, chosen: Choice, *, now: datetime) -> PutBack:
 
     A job that a later revision replaced stays as it is, and so does a delivery whose
     object is quarantined or gone. The destinations are tried at once, even those that
-    did not answer.
+    did not answer, and what waits for its next attempt there goes as well.
     """
     with database.write() as connection:
         job_rows = []
@@ -76,12 +89,16 @@ def put_back(database: Database, chosen: Choice, *, now: datetime) -> PutBack:
         sound = [r for r in rows if r.stage != STAGE_QUARANTINED and not r.gone]
         for row in sound:
             queue_again(connection, Kind.DELIVERY, row, now=now)
-        breaker.close(connection, {row.destination for row in sound})
+        waiting = connection.execute(_waiting_deliveries(chosen, now)).all()
+        for row in waiting:
+            _hurry(connection, row.id, now=now)
+        breaker.close(connection, {row.destination for row in (*sound, *waiting)})
     return PutBack(
         jobs=len(job_rows),
         deliveries=len(sound),
         quarantined=quarantined,
         gone=len(rows) - len(sound) - quarantined,
+        hurried=len(waiting),
     )
 
 
@@ -142,6 +159,36 @@ def _failed_deliveries(chosen: ColumnElement[bool]) -> "Select[*tuple[Any, ...]]
         .where(deliveries.c.state == WorkState.FAILED, chosen)
         .order_by(deliveries.c.id)
         .with_for_update(of=deliveries)
+    )
+
+
+def _waiting_deliveries(choice: Choice, now: datetime) -> "Select[*tuple[Any, ...]]":
+    """Choose what failed and waits to be sent again, or for its destination."""
+    state = destination_states.c
+    cut_off = select(state.destination).where(state.open_until > now)
+    return (
+        select(deliveries.c.id, deliveries.c.destination)
+        .join(jobs, deliveries.c.job_id == jobs.c.id)
+        .join(studies, jobs.c.study_id == studies.c.id)
+        .where(
+            deliveries.c.state == WorkState.QUEUED,
+            deliveries.c.stage == "",
+            or_(
+                deliveries.c.not_before > now,
+                deliveries.c.destination.in_(cut_off),
+            ),
+            _of_delivery(choice),
+        )
+        .order_by(deliveries.c.id)
+        .with_for_update(of=deliveries)
+    )
+
+
+def _hurry(connection: Connection, delivery_id: int, *, now: datetime) -> None:
+    connection.execute(
+        update(deliveries)
+        .where(deliveries.c.id == delivery_id, deliveries.c.state == WorkState.QUEUED)
+        .values(not_before=now)
     )
 
 

@@ -4,10 +4,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import func, or_, select, update
 
 from db import breaker
 from db.engine import Database
+from db.leases import LAPSED
 from db.tables import deliveries, work_events
 from db.transitions import NO_LEASE, Kind, Move, held, move
 from dicom_node.core.errors import DatabaseError, LostRace
@@ -179,6 +180,22 @@ def choose(
         )
     if done.rowcount == 0:
         raise LostRace("the delivery has another holder or another report")
+
+
+def setbacks(database: Database, delivery: Delivery) -> int:
+    """Count the attempts that failed since the delivery was queued.
+
+    One that ended with its process tells nothing of the destination.
+    """
+    query = select(func.count()).where(
+        work_events.c.kind == Kind.DELIVERY,
+        work_events.c.work_id == delivery.delivery_id,
+        work_events.c.from_state == WorkState.RUNNING,
+        work_events.c.reason != LAPSED,
+        work_events.c.at >= delivery.queued_at,
+    )
+    with database.read() as connection:
+        return int(connection.execute(query).scalar_one())
 
 
 def last_answer(database: Database, delivery: Delivery) -> int | None:

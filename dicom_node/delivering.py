@@ -122,9 +122,7 @@ def settle_undelivered(
     """
     now = outbox.clock.now()
     setback = Setback(reason=str(error), status=error.status)
-    again = outbox.retry.next_attempt(
-        attempt=delivery.attempt, queued_at=delivery.queued_at, now=now
-    )
+    again = _next_attempt(outbox, delivery, now=now)
     _note_at_breaker(outbox, delivery, error, begun=begun)
     if isinstance(error, Quarantined):
         db.sending.quarantine(outbox.database, delivery, setback, now=now)
@@ -142,6 +140,16 @@ def settle_undelivered(
         return WorkState.DONE
     db.work.fail(outbox.database, delivery, setback, now=now)
     return WorkState.FAILED
+
+
+def _next_attempt(
+    outbox: Outbox, delivery: Delivery, *, now: datetime
+) -> datetime | None:
+    """Say when an attempt that has just failed is followed by another."""
+    before = db.sending.setbacks(outbox.database, delivery)
+    return outbox.retry.next_attempt(
+        attempt=before + 1, queued_at=delivery.queued_at, now=now
+    )
 
 
 def needs_proof(delivery: Delivery) -> bool:
@@ -198,9 +206,7 @@ def _set_aside(
 
 def _settle_not_kept(outbox: Outbox, delivery: Delivery, outcome: NotKept) -> WorkState:
     now = outbox.clock.now()
-    again = outbox.retry.next_attempt(
-        attempt=delivery.attempt, queued_at=delivery.queued_at, now=now
-    )
+    again = _next_attempt(outbox, delivery, now=now)
     if outcome.again and again is not None:
         db.sending.send_again(
             outbox.database, delivery, outcome.setback, not_before=again, now=now

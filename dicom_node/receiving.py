@@ -39,7 +39,8 @@ _OBJECTS_PER_COLLECTION: Final = 10_000
 _BEAT_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 1.0
 _LONGEST_PAUSE_SECONDS: Final = 60.0
-_GRACE_SECONDS: Final = 5.0
+# Below what `serve` gives the role: it kills this process, too.
+_GRACE_SECONDS: Final = 4.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +173,9 @@ class _Processes:
             self._fork(number)
         while not self.stop.wait(0.1):
             self._look_after(self._again)
+        # As long as one process has them open the kernel lets callers in to wait.
+        for listener in self.receiver.listeners:
+            listener.socket.close()
         for pid in self.pids:
             os.kill(pid, signal.SIGTERM)
         seconds = self.receiver.settings.work.drain_seconds + _GRACE_SECONDS

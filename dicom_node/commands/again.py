@@ -48,13 +48,15 @@ def retry(options: argparse.Namespace) -> int:
         if options.delivered:
             return _send_again(options, database, choice, study_id=study_id)
         done = db.revive.put_back(database, choice, now=SystemClock().now())
-        if done.jobs or done.deliveries:
-            detail = f"{done.jobs} jobs, {done.deliveries} deliveries"
+        if done.jobs or done.deliveries or done.hurried:
+            detail = f"{done.jobs} jobs, {done.deliveries + done.hurried} deliveries"
             _audit(database, "retry", study_id=study_id, detail=detail)
     if options.json:
         print_json(asdict(done))
         return 0
     print(f"put back {done.jobs} jobs and {done.deliveries} deliveries")
+    if done.hurried:
+        print(f"{done.hurried} deliveries that waited for another attempt go at once")
     if done.quarantined:
         print(
             f"{done.quarantined} deliveries stay in quarantine, their object must not "

@@ -207,7 +207,7 @@ class Acceptor:
             association.join(max(0.0, until - time.monotonic()))
         self._parts.congestion.close()
         self._journal.close(_IDLE_SECONDS)
-        self._arriving.close(_IDLE_SECONDS)
+        self._arriving.close(0)
         log.info("drained", extra={"aborted": len(left)})
         return not left
 

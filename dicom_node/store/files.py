@@ -152,7 +152,8 @@ class FileStore:
 def unused_file(path: Path) -> Iterator[bool]:
     """Lock a file; give False if a living process has it, or it is gone."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        # NFS gives an exclusive lock only to who may write: flock(2).
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         yield False
         return

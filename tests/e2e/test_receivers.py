@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.e2e.images import make_radiograph, new_study_uid, save
-from tests.integration.receive.wire import A_ASSOCIATE_AC, CT, EXPLICIT, RawPeer
+from tests.integration.receive.wire import (
+    A_ASSOCIATE_AC,
+    CT,
+    EXPLICIT,
+    STORE_RQ,
+    RawPeer,
+    command,
+    message,
+)
 from tests.integration.receive.wire import associate_rq as request
 from tests.peers import (
     Address,
@@ -91,6 +99,20 @@ def test_a_receiver_that_is_killed_comes_back_and_its_places_are_free_again(
         wait_until(lambda: len(node.children()) == PROCESSES, what="all receivers run")
         for peer in held:
             peer.close()
+
+
+def test_nobody_is_let_in_to_wait_while_the_processes_drain(tmp_path: Path) -> None:
+    with running(tmp_path) as node:
+        peer = open_association(node.address.port)
+        store = command(STORE_RQ, sop_class=CT, instance="1.2.3", dataset=True)
+        peer.connection.sendall(message(1, store, bytes(4096))[:-1])
+        os.kill(node.tool.process.pid, signal.SIGTERM)
+        wait_until(
+            lambda: not accepts(node.address.port), what="the port closes", seconds=4
+        )
+        assert node.children(), "the sender in the middle of a message is waited for"
+        peer.close()
+        assert node.tool.stop(seconds=20) == 0
 
 
 def open_association(port: int) -> RawPeer:

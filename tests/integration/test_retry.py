@@ -67,6 +67,26 @@ def test_all_dead_letters_of_a_destination_are_put_back(
     assert json.loads(capsys.readouterr().out)["deliveries"] == 1
 
 
+def test_what_waits_for_another_attempt_goes_at_once(
+    config: Path, database: Database, capsys: pytest.CaptureFixture[str]
+) -> None:
+    queue_delivery(database)
+    work.requeue(
+        database,
+        claim_delivery(database),
+        REFUSED,
+        not_before=after(10**10),
+        now=after(11),
+    )
+    assert _retry(config, "--destination", "archive", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["hurried"] == 0
+    assert _retry(config, STUDY) == 0
+    assert "1 deliveries that waited" in capsys.readouterr().out
+    found = work.claim_delivery(database, owner="w", now=after(10**9), lease_seconds=60)
+    assert found is not None
+    assert found.attempt == 2
+
+
 def test_what_was_delivered_is_sent_again_as_the_same_object(
     config: Path, database: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -96,6 +96,47 @@ def test_a_half_open_one_lets_one_delivery_through_and_a_success_closes_it(
     assert [_claimed(database, at=51) for _ in range(3)] == ["pacs", "pacs", None]
 
 
+def test_what_failed_while_it_was_open_goes_out_soon_after_it_closed(
+    database: Database,
+) -> None:
+    _queue(database, "1.1")
+    _queue(database, "1.2")
+    _queue(database, "1.3", "elsewhere")
+    for number in range(2):
+        found = claim_delivery(database, at=10)
+        setback, later = Setback(reason="x"), after(900 + number)
+        work.requeue(database, found, setback, not_before=later, now=after(10))
+    for second in (10, 11, 12):
+        _fail(database, at=second)
+    _queue(database, "1.4")
+    elsewhere = claim_delivery(database, at=20)
+    assert elsewhere.destination == "elsewhere"
+    work.requeue(
+        database, elsewhere, Setback(reason="x"), not_before=after(900), now=after(20)
+    )
+    sending.settle_delivery(
+        database, claim_delivery(database, at=22), SENT, now=after(23)
+    )
+    assert _claimed(database, at=27.9) is None
+    assert [_claimed(database, at=28) for _ in range(3)] == ["pacs", "pacs", None]
+
+
+def test_one_delivery_that_fails_waits_its_time_whatever_becomes_of_others(
+    database: Database,
+) -> None:
+    _queue(database, "1.1")
+    _queue(database, "1.2")
+    found = claim_delivery(database, at=10)
+    work.requeue(
+        database, found, Setback(reason="x"), not_before=after(900), now=after(10)
+    )
+    _fail(database, at=10)
+    sending.settle_delivery(
+        database, claim_delivery(database, at=22), SENT, now=after(23)
+    )
+    assert _claimed(database, at=899) is None
+
+
 def test_a_try_that_fails_opens_it_for_longer(database: Database) -> None:
     _queue(database, "1.2.3")
     for second in (10, 11, 12):

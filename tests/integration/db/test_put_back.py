@@ -48,6 +48,21 @@ def test_retry_gives_failed_work_fresh_attempts_and_keeps_its_history(
     assert [move.target for move in story.jobs[0].moves].count(WorkState.FAILED) == 1
 
 
+def test_an_attempt_that_ended_with_its_process_is_no_setback(
+    database: Database,
+) -> None:
+    queue_delivery(database)
+    for second in (100, 200, 300):  # its holders let the lease lapse
+        delivery = claim_delivery(database, at=second)
+        assert sending.setbacks(database, delivery) == 0
+    work.requeue(database, delivery, REFUSED, not_before=after(0), now=after(301))
+    delivery = claim_delivery(database, at=310)
+    assert (delivery.attempt, sending.setbacks(database, delivery)) == (4, 1)
+    work.fail(database, delivery, REFUSED, now=after(311))
+    assert work.retry(database, now=after(320)) == (0, 1)
+    assert sending.setbacks(database, claim_delivery(database, at=320)) == 0
+
+
 def test_retry_leaves_a_delivery_whose_files_retention_removed(
     database: Database,
 ) -> None:
