@@ -4,7 +4,7 @@ A study is marked before its files are removed: whoever comes late is then told 
 they are gone, and what a crash leaves behind is known to be removed still. Rows stay.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -157,16 +157,17 @@ def finish(database: Database, removal: Removal, *, what: str, now: datetime) ->
         )
 
 
-def pruned_keys(database: Database) -> frozenset[str]:
-    """Return the keys of instances whose files are gone on purpose, or soon will be."""
+def pruned_keys(database: Database) -> Iterator[str]:
+    """Yield the keys of instances whose files are gone on purpose, or soon will be."""
     query = (
         select(versions.c.file_key)
         .join(instances, versions.c.instance_id == instances.c.id)
         .join(studies, instances.c.study_id == studies.c.id)
         .where(studies.c.pruned_at.is_not(None), ~came_after_pruning())
+        .execution_options(yield_per=1000)
     )
     with database.read() as connection:
-        return frozenset(connection.execute(query).scalars())
+        yield from connection.execute(query).scalars()
 
 
 def _sizes(

@@ -50,7 +50,7 @@ _ELSEWHERE: Final = "other"
 
 
 class Reconciled(Protocol):
-    """What a reconcile run reports; `missing` are the keys of rows without files."""
+    """What a reconcile run reports."""
 
     @property
     def parts_removed(self) -> int:
@@ -65,8 +65,8 @@ class Reconciled(Protocol):
         """Return how many files could not get one."""
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """Return the rows whose file is gone."""
+    def missing(self) -> int:
+        """Return how many rows have no file."""
 
 
 class _Places:
@@ -186,7 +186,7 @@ class ReceiveMetrics:
         at.slot.add(at.reconciled["parts_removed"], report.parts_removed)
         at.slot.add(at.reconciled["adopted"], report.adopted)
         at.slot.add(at.reconciled["quarantined"], report.quarantined)
-        at.slot.add(at.reconciled["missing"], len(report.missing))
+        at.slot.add(at.reconciled["missing"], report.missing)
 
     def beat(self) -> None:
         """Say that connections are still looked after; at least every 5 seconds.

@@ -68,7 +68,11 @@ class FileStore:
         """
         if not KEY.fullmatch(key):
             raise StoreError("a file key is 64 hexadecimal digits")
-        return self.folder / key[:2] / f"{key}{FILE_SUFFIX}"
+        return self.folder / self.folder_of(key) / f"{key}{FILE_SUFFIX}"
+
+    def folder_of(self, key: str) -> str:
+        """Return the name of the folder that a key's file lies in."""
+        return key[:2]
 
     def intact(self, key: str) -> bool:
         """Say whether the file under this key holds what was put there."""

@@ -223,6 +223,10 @@ class InstanceFiles(FileStore):
         folder = key[_DIGEST_DIGITS : _DIGEST_DIGITS + 2]
         return f"{self._root}{folder}{os.sep}{key}{FILE_SUFFIX}"
 
+    def folder_of(self, key: str) -> str:
+        """Return the name of the folder that a key's file lies in."""
+        return key[_DIGEST_DIGITS : _DIGEST_DIGITS + 2]
+
     def intact(self, key: str) -> bool:
         """Say whether the file under this key holds what was received."""
         path = self.path(key)

@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from dicom_node.store.files import (
     remove_dead_part,
     unused_file,
 )
+from dicom_node.store.keys import KeyBuckets
 
 log = logging.getLogger("dicom_node.store")
 
@@ -39,14 +41,14 @@ class ReconcileReport:
         adopted: files without a row that have one now.
         quarantined: files without a row that could not get one.
         repeats: files without a row whose bytes are kept in another one.
-        missing: keys of rows whose file is gone.
+        missing: how many rows have no file.
     """
 
     parts_removed: int = 0
     adopted: int = 0
     quarantined: int = 0
     repeats: int = 0
-    missing: tuple[str, ...] = ()
+    missing: int = 0
 
 
 def reconcile(
@@ -61,8 +63,9 @@ def reconcile(
 ) -> ReconcileReport:
     """Remove part files, adopt files without rows, report rows without files.
 
-    Costs one walk over the folder's names; no file that has a row is opened. It may
-    run while a receiver writes: what a receiver has in hand is locked.
+    Costs one walk over the folder's names; no file that has a row is opened. Of the
+    keys only those of one folder, a 256th, are in memory. It may run while a receiver
+    writes: what a receiver has in hand is locked.
 
     Args:
         adopt: records the file with this key; False if its bytes are kept under
@@ -78,45 +81,80 @@ def reconcile(
         on_quarantined: hears of each file in quarantine: its key, where it lies now,
             and why.
     """
-    pruned = {bytes.fromhex(key) for key in pruned_keys}
-    missing = {bytes.fromhex(key) for key in known_keys} - pruned
-    quarantined = _quarantine_short(store, latest, on_quarantined)
-    parts = adopted = repeats = 0
-    for path in _files(store.folder):
+    at, of = store.folder, store.folder_of
+    with (
+        closing(KeyBuckets(known_keys, folder=at, folder_of=of)) as known,
+        closing(KeyBuckets(pruned_keys, folder=at, folder_of=of)) as pruned,
+    ):
+        walk = _Walk(
+            store=store,
+            adopt=adopt,
+            recorded_keys=recorded_keys,
+            on_quarantined=on_quarantined,
+        )
+        walk.quarantined = _quarantine_short(store, latest, on_quarantined)
+        return walk.run(known, pruned)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Walk:
+    """One run over the folders; counts what it did."""
+
+    store: FileStore
+    adopt: Adopt
+    recorded_keys: RecordedKeys
+    on_quarantined: Quarantined
+    parts: int = 0
+    adopted: int = 0
+    repeats: int = 0
+    quarantined: int = 0
+    missing: int = 0
+
+    def run(self, known: KeyBuckets, pruned: KeyBuckets) -> ReconcileReport:
+        """Go through the folders that there are, and those that should be."""
+        for name in sorted(known.folders.union(_folders(self.store.folder))):
+            gone = pruned.of_folder(name)
+            missing = known.of_folder(name) - gone
+            for path in _files(self.store.folder / name):
+                self._look(path, missing, gone)
+            self.missing += len(missing)
+        report = ReconcileReport(
+            parts_removed=self.parts,
+            adopted=self.adopted,
+            quarantined=self.quarantined,
+            repeats=self.repeats,
+            missing=self.missing,
+        )
+        _tell(report)
+        return report
+
+    def _look(self, path: Path, missing: set[bytes], pruned: set[bytes]) -> None:
         if path.suffix == PART_SUFFIX:
-            parts += remove_dead_part(path)
-            continue
+            self.parts += remove_dead_part(path)
+            return
         key = path.stem
         if path.suffix != FILE_SUFFIX or not KEY.fullmatch(key):
-            continue
+            return
         if (raw := bytes.fromhex(key)) in missing:
             missing.remove(raw)
-            continue
-        if raw in pruned:
-            continue
-        with unused_file(path) as unused:
-            if not unused:
-                continue  # its receiver has it in hand, or it is gone
-            try:
-                if adopt(key, path):
-                    adopted += 1
-                else:
-                    path.unlink(missing_ok=True)
-                    repeats += 1
-            except (CannotUnderstand, DoesNotMatch) as error:
-                if recorded_keys([key]):
-                    continue
-                on_quarantined(key, _quarantine(store.folder, path, error), error)
-                quarantined += 1
-    report = ReconcileReport(
-        parts_removed=parts,
-        adopted=adopted,
-        quarantined=quarantined,
-        repeats=repeats,
-        missing=tuple(sorted(raw.hex() for raw in missing)),
-    )
-    _tell(report)
-    return report
+        elif raw not in pruned:
+            with unused_file(path) as unused:
+                if unused:  # else its receiver has it in hand, or it is gone
+                    self._adopt(key, path)
+
+    def _adopt(self, key: str, path: Path) -> None:
+        try:
+            if self.adopt(key, path):
+                self.adopted += 1
+            else:
+                path.unlink(missing_ok=True)
+                self.repeats += 1
+        except (CannotUnderstand, DoesNotMatch) as error:
+            if self.recorded_keys([key]):
+                return
+            found = _quarantine(self.store.folder, path, error)
+            self.on_quarantined(key, found, error)
+            self.quarantined += 1
 
 
 def _quarantine_short(
@@ -136,26 +174,30 @@ def _quarantine_short(
     return found
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Yield the files of the folders of keys and of parts; no other is touched."""
-    for inner in _folders(folder):
-        with os.scandir(inner) as entries:
-            names = [
-                entry.path for entry in entries if entry.is_file(follow_symlinks=False)
+def _files(folder: Path) -> list[Path]:
+    """Return the files of one folder, none if it is not there."""
+    try:
+        with os.scandir(folder) as entries:
+            return [
+                Path(entry.path)
+                for entry in entries
+                if entry.is_file(follow_symlinks=False)
             ]
-        yield from map(Path, names)
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+    except FileNotFoundError:
         return []
+
+
+def _folders(folder: Path) -> set[str]:
+    """Return the folders of keys and of parts; no other is touched."""
+    if not folder.is_dir():
+        return set()
     with os.scandir(folder) as entries:
-        return [
-            Path(entry.path)
+        return {
+            entry.name
             for entry in entries
             if (len(entry.name) == 2 or entry.name == PARTS)
             and entry.is_dir(follow_symlinks=False)
-        ]
+        }
 
 
 def _quarantine(folder: Path, path: Path, error: ReceiveError) -> Path:
@@ -175,6 +217,6 @@ def _tell(report: ReconcileReport) -> None:
             "adopted": report.adopted,
             "quarantined": report.quarantined,
             "repeats": report.repeats,
-            "missing": len(report.missing),
+            "missing": report.missing,
         },
     )

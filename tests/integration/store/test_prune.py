@@ -95,7 +95,7 @@ def test_what_a_crash_left_is_no_stranger_to_reconcile_and_goes_at_the_next_run(
         )
     gone.unlink()
     report = app.reconcile_instances(settings, database)
-    assert (report.adopted, report.quarantined, report.missing) == (0, 0, ())
+    assert (report.adopted, report.quarantined, report.missing) == (0, 0, 0)
     assert left.exists()
     assert build_pruner(settings, database).run(RULES).files == 1
     assert not left.exists()

@@ -103,7 +103,7 @@ def test_a_database_that_is_down_quarantines_nothing(tmp_path: Path) -> None:
 
 def test_a_row_without_its_file_is_reported(tmp_path: Path) -> None:
     report = reconcile(FileStore(tmp_path / "none"), ["ab" * 32], refuse)
-    assert report.missing == ("ab" * 32,)
+    assert report.missing == 1
 
 
 def test_a_file_that_got_its_row_meanwhile_is_not_quarantined(tmp_path: Path) -> None:
