@@ -271,7 +271,7 @@ def recorded_keys(database: Database, keys: Sequence[str]) -> frozenset[str]:
 
 
 def known_report_keys(database: Database) -> Iterator[str]:
-    """Yield the file key of every report, for `reconcile`."""
+    """Yield the file key of every report, for who looks for files without one."""
     query = select(reports.c.file_key).execution_options(yield_per=1000)
     with database.read() as connection:
         yield from connection.execute(query).scalars()

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from datetime import timedelta
 
+import db.instances
 import db.old_records
 from config.retention import RetentionTable, parse_free
 from config.settings import Settings
@@ -15,6 +16,7 @@ from dicom_node.core.clock import SystemClock
 from dicom_node.core.errors import NodeError, StoreError
 from dicom_node.observe.role_metrics import DeliverMetrics
 from dicom_node.stop import Stop
+from dicom_node.store.orphans import ORPHAN_SECONDS, remove_orphans
 from dicom_node.store.prune import Pruned, Pruner, PruneRules
 
 log = logging.getLogger("dicom_node.store")
@@ -105,3 +107,19 @@ def prune_loop(
         except NodeError as error:
             log.error("retention stopped", extra={"error": type(error).__name__})
         stop.wait(table.every_minutes * 60)
+
+
+def tidy_reports(settings: Settings, database: Database) -> None:
+    """Remove files of reports that no row names: their worker died before that.
+
+    A day passes before, and the next start does what this one could not.
+    """
+    keys = db.instances.known_report_keys(database)
+    store = app.report_store(settings)
+    try:
+        removed = remove_orphans(store, keys, older_seconds=ORPHAN_SECONDS)
+    except Exception as error:  # noqa: BLE001 - a thread's edge
+        log.error("reports not looked through", extra={"error": type(error).__name__})
+        return
+    if removed:
+        log.warning("reports without a row removed", extra={"count": removed})

@@ -143,6 +143,9 @@ def work(options: argparse.Namespace) -> int:
     stop = Stop().install()
     lost, loaded = threading.Event(), threading.Event()
     database = app.open_database(settings)
+    threading.Thread(
+        target=pruning.tidy_reports, args=(settings, database), name="tidy", daemon=True
+    ).start()
     metrics = watching.work_metrics(settings)
     router = watching.watched_router(settings, database, metrics)
     clock = SystemClock()

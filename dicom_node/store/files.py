@@ -50,7 +50,7 @@ class FileStore:
         key = hashlib.sha256(content).hexdigest()
         path = self.path(key)
         try:
-            if _is_whole(path, len(content)):
+            if _made_young(path, len(content)):
                 # Whoever renamed it may have died before syncing the folder.
                 sync_folder(path.parent)
                 return key
@@ -232,11 +232,24 @@ def sync_file(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def _is_whole(path: Path, size: int) -> bool:
+def _made_young(path: Path, size: int) -> bool:
+    """Say whether the file is here and whole; it counts as written now.
+
+    The lock is that of whoever removes old files, which is held for a moment.
+    """
     try:
-        return path.stat().st_size == size
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        status = os.fstat(descriptor)
+        if not status.st_nlink or status.st_size != size:
+            return False
+        os.utime(descriptor)
+        return True
+    finally:
+        os.close(descriptor)
 
 
 def out_of_resources(error: OSError) -> OutOfResources:

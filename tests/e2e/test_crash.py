@@ -134,6 +134,10 @@ def test_a_killed_role_is_started_again(
     left = node.data_dir / "reports" / "parts" / "left.part"
     left.parent.mkdir(exist_ok=True)
     left.write_bytes(b"half a report")
+    orphan = node.data_dir / "reports" / "ab" / f"{'ab' * 32}.dcm"
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"a report that no row names")
+    os.utime(orphan, (0, 0))
     for role in ("receive", "work", "deliver"):
         node.kill(role)
 
@@ -145,6 +149,7 @@ def test_a_killed_role_is_started_again(
 
     wait_until(again, what="all roles run again")
     wait_until(lambda: not left.exists(), what="half a report is removed")
+    wait_until(lambda: not orphan.exists(), what="the report without a row is removed")
     assert node.pids()["serve"] == before["serve"]
     wait_until(lambda: echoscu(node.address), what="the receiver answers", every=0.3)
     study = new_study_uid()
